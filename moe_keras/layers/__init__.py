@@ -1,0 +1,18 @@
+"""Keras layers for the four stages, and the mixture that wires them."""
+
+from moe_keras.layers.expert_bank import ExpertBank as ExpertBank
+from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
+from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
+from moe_keras.layers.experts.model_expert import ModelExpert as ModelExpert
+from moe_keras.layers.experts.recurrent_expert import (
+    RecurrentExpert as RecurrentExpert,
+)
+from moe_keras.layers.fusion.weighted_fusion import (
+    WeightedFusion as WeightedFusion,
+)
+from moe_keras.layers.gates_record import record_gates as record_gates
+from moe_keras.layers.gating.gating_layer import GatingLayer as GatingLayer
+from moe_keras.layers.initializers import PerExpert as PerExpert
+from moe_keras.layers.mixture_of_experts import (
+    MixtureOfExperts as MixtureOfExperts,
+)

@@ -1,0 +1,232 @@
+"""What all banks of experts share: E functions of one row, run on many rows."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from moe_keras.errors import is_count, require
+from moe_keras.ops import kernels
+from moe_keras.ops.cost import Cost, size_of
+from moe_keras.ops.dispatch import SortedPlan, map_groups
+
+
+class ExpertBank(keras.layers.Layer):
+    """Base class of the banks: `num_experts` functions of one kind.
+
+    A subclass says what one expert does to rows `(N, *row)`: it implements
+    `build_bank`, `split_bank`, `run_expert`, `row_output_shape` and
+    `count_expert`, and, where one call can serve all experts, overrides
+    `run_all` or `run_groups`.
+
+    A row is what an expert reads at once. Without gates it is the last
+    `row_rank` axes of the input (all but the batch where `row_rank` is None);
+    with gates `(P..., E)`, the axes behind those that the gates share with the
+    input.
+
+    Args:
+        num_experts: int > 0. E.
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Call arguments:
+        inputs: `(P..., *row)`.
+        gates: float `(P..., E)` or None.
+        group_sizes: int `(E,)` or None; with it, `inputs` are rows `(M, *row)`
+            sorted by expert, and the result is `(M, *R)`.
+        mask: bool or None, for experts that read sequences.
+        dispatch: `"auto"` or `"dense"`, with gates: whether only the chosen
+            rows are computed, or all, and those not chosen are cleared (which
+            is all that JAX, whose shapes are static, can do).
+
+    Returns:
+        `(P..., E, *R)`, zeros where the gate is 0.
+    """
+
+    row_rank: int | None = None
+    # Whether an expert reads a whole sample, not one position of it.
+    reads_samples = True
+
+    def __init__(self, num_experts: int = 1, **kwargs: Any):
+        super().__init__(**kwargs)
+        require(
+            is_count(num_experts),
+            type(self).__name__,
+            "`num_experts` must be an integer above 0.",
+            num_experts=num_experts,
+        )
+        self.num_experts = num_experts
+
+    # --- what a subclass implements ---
+
+    def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
+        """Make every weight, for rows of this shape."""
+        raise NotImplementedError
+
+    def split_bank(self) -> list[Any]:
+        """The E experts, each as what `run_expert` needs to run it."""
+        raise NotImplementedError
+
+    def run_expert(
+        self, expert: Any, rows: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        """One item of `split_bank` on its rows, `(N, *row) -> (N, *R)`."""
+        raise NotImplementedError
+
+    def row_output_shape(
+        self, row_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """The shape R of one expert's output for one row."""
+        raise NotImplementedError
+
+    def count_expert(self, row_shape: tuple[int, ...]) -> int:
+        """Multiply-adds of one expert on one row."""
+        raise NotImplementedError
+
+    def run_all(self, rows: Any, mask: Any = None, training: bool | None = None) -> Any:
+        """Every expert on every row, `(N, *row) -> (N, E, *R)`."""
+        outputs = [
+            self.run_expert(expert, rows, mask, training) for expert in self.split_bank()
+        ]
+        return ops.stack(outputs, axis=1)
+
+    def run_groups(
+        self, rows: Any, group_sizes: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        """Expert e on run e of the rows, `(M, *row) -> (M, *R)`."""
+
+        def run(expert: Any, *group: Any) -> Any:
+            return self.run_group(expert, group, training)
+
+        tensors = (rows,) if mask is None else (rows, mask)
+        return map_groups(run, self.split_bank(), tensors, group_sizes)
+
+    def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
+        """One expert on its rows, and their mask if there is one.
+
+        An expert without rows runs on one row of zeros, whose result is thrown
+        away: not every operation is right on an empty batch (a convolution of
+        TensorFlow with oneDNN returns the wrong number of channels).
+        """
+        return kernels.run_nonempty(
+            lambda *padded: self.run_expert(expert, *padded, training=training), group
+        )
+
+    # --- the same for every bank ---
+
+    def call(
+        self,
+        inputs: Any,
+        gates: Any = None,
+        group_sizes: Any = None,
+        mask: Any = None,
+        dispatch: str = "auto",
+        training: bool | None = None,
+    ) -> Any:
+        mask = mask if self.supports_masking else None
+        if group_sizes is not None:
+            return self.run_groups(inputs, group_sizes, mask, training)
+        if gates is None:
+            depth = self._leading_axes(inputs.shape)
+        else:
+            self._check_gates(inputs.shape, gates.shape)
+            depth = len(gates.shape) - 1
+        leading, row = ops.shape(inputs)[:depth], ops.shape(inputs)[depth:]
+        rows = inputs if depth == 1 else ops.reshape(inputs, (-1, *row))
+        if mask is not None and depth > 1:
+            mask = ops.reshape(mask, (-1, *ops.shape(mask)[depth:]))
+        if gates is None:
+            outputs = self.run_all(rows, mask, training)
+        else:
+            gates = ops.reshape(gates, (-1, self.num_experts))
+            sparse = dispatch != "dense" and kernels.DYNAMIC_SHAPES
+            run = self._run_chosen if sparse else self._run_and_clear
+            outputs = run(rows, gates, mask, training)
+        if depth == 1:
+            return outputs
+        return ops.reshape(outputs, (*leading, *ops.shape(outputs)[1:]))
+
+    def _run_chosen(self, rows: Any, gates: Any, mask: Any, training: Any) -> Any:
+        plan = SortedPlan.from_gates(gates)
+        sorted_mask = None if mask is None else plan.dispatch(mask)
+        outputs = self.run_groups(
+            plan.dispatch(rows), plan.group_sizes, sorted_mask, training
+        )
+        return plan.combine(outputs)
+
+    def _run_and_clear(self, rows: Any, gates: Any, mask: Any, training: Any) -> Any:
+        outputs = self.run_all(rows, mask, training)
+        trailing = (1,) * (len(outputs.shape) - 2)
+        chosen = ops.reshape(gates != 0, (-1, self.num_experts, *trailing))
+        return ops.where(chosen, outputs, ops.zeros_like(outputs))
+
+    def build(
+        self, inputs_shape: Any, gates_shape: Any = None, group_sizes_shape: Any = None
+    ) -> None:
+        if gates_shape is not None:
+            self._check_gates(inputs_shape, gates_shape)
+            # XLA wants static shapes; so does JAX, which runs all experts.
+            self.supports_jit = keras.backend.backend() != "tensorflow"
+        self.build_bank(self._row_shape(inputs_shape, gates_shape))
+
+    def compute_output_shape(
+        self, inputs_shape: Any, gates_shape: Any = None, group_sizes_shape: Any = None
+    ) -> tuple[int | None, ...]:
+        row_shape = self._row_shape(inputs_shape, gates_shape)
+        outputs = self.row_output_shape(row_shape)
+        if group_sizes_shape is not None:
+            return (inputs_shape[0], *outputs)
+        leading = inputs_shape[: len(inputs_shape) - len(row_shape)]
+        return (*leading, self.num_experts, *outputs)
+
+    def count_cost(self, shapes: Any, load: Any = None) -> Cost:
+        """Multiply-adds per example; see `moe_keras.ops.cost`.
+
+        Args:
+            shapes: those of `inputs` and, if there are, of `gates`.
+            load: `(E,)` share of the rows that reach each expert; None for all.
+        """
+        row_shape = self._row_shape(shapes[0], shapes[1] if len(shapes) > 1 else None)
+        rows = size_of(shapes[0][1 : len(shapes[0]) - len(row_shape)])
+        size_of(row_shape)
+        one = rows * self.count_expert(row_shape)
+        reached = self.num_experts if load is None else sum(load)
+        return Cost(one * self.num_experts, one * reached)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None: the expert axis stands between the positions and the values."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_experts": self.num_experts}
+
+    def _leading_axes(self, shape: Any) -> int:
+        return 1 if self.row_rank is None else max(1, len(shape) - self.row_rank)
+
+    def _row_shape(self, inputs_shape: Any, gates_shape: Any) -> tuple[int | None, ...]:
+        depth = (
+            self._leading_axes(inputs_shape)
+            if gates_shape is None
+            else len(gates_shape) - 1
+        )
+        return tuple(inputs_shape[depth:])
+
+    def _check_gates(self, inputs_shape: Any, gates_shape: Any) -> None:
+        owner = type(self).__name__
+        require(
+            gates_shape[-1] == self.num_experts,
+            owner,
+            f"`gates` must have one column for each of the {self.num_experts} experts.",
+            gates_shape=tuple(gates_shape),
+        )
+        shared = len(gates_shape) - 1
+        require(
+            0 < shared < len(inputs_shape)
+            and all(
+                a == b or a is None or b is None
+                for a, b in zip(gates_shape[:shared], inputs_shape[:shared], strict=True)
+            ),
+            owner,
+            "the leading axes of `gates` must be those of `inputs`.",
+            inputs_shape=tuple(inputs_shape),
+            gates_shape=tuple(gates_shape),
+        )

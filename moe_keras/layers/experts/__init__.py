@@ -1,0 +1,1 @@
+"""Experts: banks that return one slice per expert, `(..., E, U)`."""

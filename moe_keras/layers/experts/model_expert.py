@@ -1,0 +1,103 @@
+"""Any Keras model as an expert, trained further or frozen."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from moe_keras.errors import require
+from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.layers.registration import register
+from moe_keras.ops.cost import count_multiply_adds
+
+
+@register
+class ModelExpert(ExpertBank):
+    """Bank of one expert: a Keras model that reads one input whole.
+
+    Args:
+        model: `keras.Model` with one input and one output, pretrained or not.
+        trainable: bool. False freezes the model; its batch normalisation then
+            keeps its statistics. Defaults to `True`.
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Call arguments:
+        inputs: `(B, ...)`, as the model wants them.
+        gates: float `(B, 1)` or None; where 0, the model is not run (JAX,
+            whose shapes are static, runs it and clears the result).
+        group_sizes: int `(1,)` or None; with it, the result is `(B, U)`.
+
+    Returns:
+        `(B, 1, U)`: the model's output behind an expert axis of length 1.
+
+    Example:
+
+    >>> ModelExpert(pretrained, trainable=False)(images).shape
+    TensorShape([32, 1, 10])
+    """
+
+    def __init__(self, model: keras.Model, trainable: bool = True, **kwargs: Any):
+        require(
+            isinstance(model, keras.Model),
+            "ModelExpert",
+            "`model` must be a keras.Model.",
+            model=model,
+        )
+        super().__init__(1, **kwargs)
+        self.model = model
+        self.trainable = trainable
+        self.supports_jit = model.supports_jit
+
+    def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
+        if not self.model.built:
+            self.model.build((None, *row_shape))
+        require(
+            len(keras.tree.flatten(self.model.inputs)) == 1
+            and len(keras.tree.flatten(self.model.outputs)) == 1,
+            "ModelExpert",
+            "`model` must have one input and one output.",
+            inputs=self.model.inputs,
+            outputs=self.model.outputs,
+        )
+
+    def split_bank(self) -> list[Any]:
+        return [self.model]
+
+    def run_expert(
+        self, expert: Any, rows: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        return expert(rows, training=training)
+
+    def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
+        # Without rows the model must not learn statistics from the row of zeros
+        # that it runs on.
+        states = expert.non_trainable_variables if training and self.trainable else []
+        before = [ops.copy(state.value) for state in states]
+        outputs = super().run_group(expert, group, training)
+        rows = ops.shape(group[0])[0]
+        for state, value in zip(states, before, strict=True):
+            state.assign(ops.where(rows > 0, state.value, value))
+        return outputs
+
+    def row_output_shape(
+        self, row_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return tuple(self.model.compute_output_shape((None, *row_shape)))[1:]
+
+    def count_expert(self, row_shape: tuple[int, ...]) -> int:
+        return count_multiply_adds(self.model, input_shape=row_shape).total
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["num_experts"]
+        return {
+            **config,
+            "model": keras.saving.serialize_keras_object(self.model),
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ModelExpert":
+        config = dict(config)
+        config["model"] = keras.saving.deserialize_keras_object(config["model"])
+        return cls(**config)

@@ -1,0 +1,1 @@
+"""Fusion: outputs `(..., E, U)` and gates `(..., E)` -> `(..., U)`."""

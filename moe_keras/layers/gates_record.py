@@ -1,0 +1,48 @@
+"""A way to see the gates of any model while it runs.
+
+Gating happens inside layers, so a model's outputs do not show it. Every layer
+that computes gates hands them to the record that is open, if one is: this works
+for functional, nested and subclassed models, eagerly and inside a traced
+function, and costs nothing when no record is open.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_open_record: ContextVar[dict[str, Any] | None] = ContextVar("gates", default=None)
+
+
+@contextmanager
+def record_gates() -> Iterator[dict[str, Any]]:
+    """Collect the gates `(..., E)` of every gating layer that runs inside.
+
+    Yields:
+        A dict from the layer's name to its gates, in the order of the calls; a
+        layer that runs again gets `_1`, `_2`, ... behind its name.
+
+    Example:
+
+    >>> with record_gates() as gates:
+    ...     model(images)
+    >>> gates["moe"].shape
+    """
+    record: dict[str, Any] = {}
+    token = _open_record.set(record)
+    try:
+        yield record
+    finally:
+        _open_record.reset(token)
+
+
+def note_gates(name: str, gates: Any) -> None:
+    """Hand `gates` to the open record, if there is one."""
+    record = _open_record.get()
+    if record is None:
+        return
+    key, calls = name, 0
+    while key in record:
+        calls += 1
+        key = f"{name}_{calls}"
+    record[key] = gates

@@ -1,0 +1,1 @@
+"""Gating: inputs `(..., D)` -> gates `(..., E)`."""

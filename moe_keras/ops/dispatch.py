@@ -1,0 +1,100 @@
+"""Dispatch: which rows go to which expert, and the way back.
+
+`SortedPlan` is dropless: it sorts the N*K (row, choice) pairs by expert, so
+that every expert finds its rows in one run, and undoes the sort afterwards. The
+way back is a gather and a sum over K, never a scatter-add: converters turn a
+scatter-add with repeated indices into one that overwrites.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from moe_keras.ops import kernels
+
+
+class SortedPlan:
+    """The rows of each expert, as runs of one sorted list.
+
+    Args:
+        experts: int `(N, K)`, the experts of each row; E marks "no expert".
+        num_experts: int, E.
+
+    Attributes:
+        group_sizes: int `(E,)`, rows of each expert; their sum is the number
+            of routed rows, at most M = N*K.
+    """
+
+    def __init__(self, experts: Any, num_experts: int) -> None:
+        self.num_choices = experts.shape[-1]
+        flat = ops.reshape(ops.cast(experts, "int32"), (-1,))
+        order = ops.cast(ops.argsort(flat), "int32")
+        self.group_sizes = ops.sum(
+            ops.cast(ops.expand_dims(flat, -1) == ops.arange(num_experts, dtype="int32"), "int32"),
+            axis=0,
+        )
+        self._routed = ops.sum(self.group_sizes)
+        # Rows without an expert sort behind all others.
+        self._sources = kernels.first_rows(order, self._routed) // self.num_choices
+        self._slots = ops.cast(ops.argsort(order), "int32")
+
+    @classmethod
+    def from_top_k(cls, gates: Any, top_k: int) -> tuple["SortedPlan", Any]:
+        """The plan and the weights `(N, K)` of gates with at most K > 0.
+
+        Args:
+            gates: float `(N, E)`.
+            top_k: int, K.
+        """
+        num_experts = gates.shape[-1]
+        weights, experts = ops.top_k(gates, top_k)
+        experts = ops.cast(experts, "int32")
+        return cls(ops.where(weights == 0, num_experts, experts), num_experts), weights
+
+    @classmethod
+    def from_gates(cls, gates: Any) -> "SortedPlan":
+        """The plan with K = E: choice e of a row is expert e, or none.
+
+        Args:
+            gates: float `(N, E)`.
+        """
+        num_experts = gates.shape[-1]
+        every = ops.arange(num_experts, dtype="int32")
+        return cls(ops.where(gates == 0, num_experts, every), num_experts)
+
+    def dispatch(self, inputs: Any) -> Any:
+        """`(N, ...) -> (M, ...)`: a copy of its row for every choice, sorted.
+
+        Where shapes may depend on data, only the routed rows are there.
+        """
+        return ops.take(inputs, self._sources, axis=0)
+
+    def combine(self, outputs: Any) -> Any:
+        """`(M, ...) -> (N, K, ...)`: zeros where a row has no expert."""
+        rows = ops.shape(outputs)[0]
+        nothing = ops.zeros((1, *ops.shape(outputs)[1:]), dtype=outputs.dtype)
+        padded = ops.concatenate([outputs, nothing], axis=0)
+        slots = ops.where(self._slots < self._routed, self._slots, rows)
+        picked = ops.take(padded, slots, axis=0)
+        return ops.reshape(picked, (-1, self.num_choices, *ops.shape(outputs)[1:]))
+
+
+def map_groups(run: Any, experts: list[Any], rows: Any, group_sizes: Any) -> Any:
+    """Apply expert e to run e of the rows and join the results.
+
+    Args:
+        run: called as `run(expert, *groups)` for each expert, also for one
+            without rows.
+        experts: list of E experts, of whatever kind `run` takes.
+        rows: tuple of tensors `(M, ...)` that share their first axis.
+        group_sizes: int `(E,)`.
+
+    Returns:
+        `(M, ...)`, in the order of the rows.
+    """
+    parts = [kernels.split_rows(tensor, group_sizes, len(experts)) for tensor in rows]
+    results = [
+        run(expert, *groups)
+        for expert, *groups in zip(experts, *parts, strict=True)
+    ]
+    return ops.concatenate(results, axis=0)

@@ -1,0 +1,44 @@
+"""JAX: shapes are fixed when a function is compiled, and `fit` compiles.
+
+So rows without an expert stay in place behind the last group, and the grouped
+matmul is XLA's own ragged product. `split_rows` needs concrete sizes and works
+outside of compilation only.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+DYNAMIC_SHAPES = False
+
+
+def first_rows(index, count):
+    return index
+
+
+def split_rows(rows, sizes, num_groups):
+    if isinstance(sizes, jax.core.Tracer):
+        raise ValueError(
+            "split_rows: the sizes of the groups must be known when JAX "
+            "compiles; use dispatch='dense', or banks with a grouped kernel "
+            f"(DenseExpert). Received: sizes={sizes}"
+        )
+    ends = np.cumsum(np.asarray(sizes))
+    return [rows[end - size : end] for end, size in zip(ends, np.asarray(sizes), strict=True)]
+
+
+def unstack(weights):
+    return list(weights)
+
+
+def run_nonempty(function, group):
+    if group[0].shape[0]:
+        return function(*group)
+    return function(*(jnp.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in group))[:0]
+
+
+def grouped_matmul(rows, kernels, group_sizes):
+    product = jax.lax.ragged_dot(rows, kernels, group_sizes)
+    # What stands behind the last group is not defined on every platform.
+    routed = jnp.arange(rows.shape[0]) < jnp.sum(group_sizes)
+    return jnp.where(routed[:, None], product, 0)
