@@ -160,8 +160,11 @@ class DenseExpert(ExpertBank):
         if kernels.DYNAMIC_SHAPES:
             return super().run_groups(rows, group_sizes, mask, training)
         # Static shapes: the products are ragged, the biases spread over rows.
+        ends = ops.cumsum(group_sizes)
+        places = ops.arange(rows.shape[0], dtype=ends.dtype)
+        experts = ops.sum(ops.cast(places[:, None] >= ends, "int32"), axis=-1)
         biases = [
-            ops.repeat(bank, group_sizes, axis=0, total_repeat_length=rows.shape[0])
+            ops.take(bank, ops.minimum(experts, self.num_experts - 1), axis=0)
             for bank in self._biases
         ]
         return self._forward(
