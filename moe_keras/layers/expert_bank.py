@@ -82,6 +82,10 @@ class ExpertBank(keras.layers.Layer):
         """Multiply-adds of one expert on one row."""
         raise NotImplementedError
 
+    def widths(self) -> dict[str, Any]:
+        """The arguments that set an expert's size, not its output's."""
+        raise NotImplementedError
+
     def run_all(self, rows: Any, mask: Any = None, training: bool | None = None) -> Any:
         """Every expert on every row, `(N, *row) -> (N, E, *R)`."""
         outputs = [

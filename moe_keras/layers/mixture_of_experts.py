@@ -13,7 +13,7 @@ from moe_keras.layers.gates_record import note_gates
 from moe_keras.layers.gating.gating_layer import GatingLayer
 from moe_keras.layers.registration import register
 from moe_keras.ops import kernels
-from moe_keras.ops.cost import Cost
+from moe_keras.ops.cost import Cost, count_layer
 from moe_keras.ops.dispatch import SortedPlan
 
 DISPATCHES = ("auto", "dense", "sorted")
@@ -218,9 +218,10 @@ class MixtureOfExperts(keras.layers.Layer):
         """
         (inputs_shape,) = shapes
         *_, gates_shape = fusion_shapes = self._fusion_shapes(inputs_shape)
-        cost = self.fusion.count_cost(fusion_shapes, load)
-        if hasattr(self.gate, "count_cost"):
-            cost += self.gate.count_cost(shapes)
+        cost = count_layer(self.fusion, fusion_shapes, load)
+        cost += count_layer(self.gate, shapes)
+        if self.shared is not None:
+            cost += count_layer(self.shared, shapes)
         for bank, start, end in self._spans():
             bank_shapes = [inputs_shape, (*gates_shape[:-1], bank.num_experts)]
             cost += bank.count_cost(bank_shapes, None if load is None else load[start:end])

@@ -102,28 +102,13 @@ class _Counter:
                 inner = self.count_model(layer, shapes[0])
                 found = {f"{layer.name}/{name}": cost for name, cost in inner.items()}
             else:
-                found = {layer.name: self._count_layer(layer, node, shapes)}
+                gate = getattr(layer, "gate", None) or _gate_behind(node)
+                load = self._load_of(layer, gate)
+                found = {layer.name: count_layer(layer, shapes, load)}
             for name, cost in found.items():
                 if cost.total:
                     costs[name] = costs.get(name, Cost(0, 0)) + cost
         return costs
-
-    def _count_layer(self, layer: Any, node: Any, shapes: list[Any]) -> Cost:
-        if hasattr(layer, "count_cost"):
-            gate = getattr(layer, "gate", None) or _gate_behind(node)
-            cost: Cost = layer.count_cost(shapes, self._load_of(layer, gate))
-            return cost
-        for rule_class, rule in RULES.items():
-            if isinstance(layer, rule_class):
-                count = rule(layer, shapes, tuple(node.outputs[0].shape))
-                return Cost(count, count)
-        require(
-            not getattr(layer, "weights", None) or isinstance(layer, FREE),
-            "count_multiply_adds",
-            "no rule for this kind of layer.",
-            layer=layer,
-        )
-        return Cost(0, 0)
 
     def _load_of(self, layer: Any, gate: Any) -> Sequence[float] | None:
         """How many of the rows reach each expert, None where all do."""
@@ -134,6 +119,40 @@ class _Counter:
                 return self._expert_load[name]
         experts = getattr(gate, "num_experts", None)
         return None if experts is None else [gate.choices / experts] * experts
+
+
+def count_layer(
+    layer: Any, shapes: Sequence[Any], load: Sequence[float] | None = None
+) -> Cost:
+    """Multiply-adds of one call of one layer.
+
+    Args:
+        layer: a built Keras layer; one with a method `count_cost(shapes, load)`
+            says it itself.
+        shapes: the shapes of its input tensors, batch axis included.
+        load: `(E,)` share of the rows that reach each expert; None for all.
+
+    Raises:
+        ValueError: for a layer with weights that no rule covers.
+    """
+    if hasattr(layer, "count_cost"):
+        cost: Cost = layer.count_cost(shapes, load)
+        return cost
+    if isinstance(layer, keras.Model):
+        model_cost = count_multiply_adds(layer, input_shape=shapes[0][1:])
+        return Cost(model_cost.total, model_cost.active)
+    for rule_class, rule in RULES.items():
+        if isinstance(layer, rule_class):
+            output = layer.compute_output_shape(*shapes)
+            count = rule(layer, shapes, output)
+            return Cost(count, count)
+    require(
+        not getattr(layer, "weights", None) or isinstance(layer, FREE),
+        "count_multiply_adds",
+        "no rule for this kind of layer.",
+        layer=layer,
+    )
+    return Cost(0, 0)
 
 
 def _calls(model: Any, input_shape: Any) -> list[Any]:

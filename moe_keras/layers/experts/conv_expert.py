@@ -155,8 +155,9 @@ class ConvExpert(ProjectedBank):
             maps = ops.conv(maps, kernel, padding="same", data_format="channels_last")
             maps = self.activation(maps + bias)
             if self.pool_size > 1:
+                side = (self.pool_size, self.pool_size)
                 maps = ops.max_pool(
-                    maps, self.pool_size, padding="same", data_format="channels_last"
+                    maps, side, side, padding="same", data_format="channels_last"
                 )
         if self.pooling == "avg":
             return ops.mean(maps, axis=(1, 2))
@@ -185,6 +186,9 @@ class ConvExpert(ProjectedBank):
             count += math.prod(sides) * self.kernel_size**2 * channels * width
             sides, channels = self._pooled(sides), width
         return count
+
+    def widths(self) -> dict[str, Any]:
+        return {"filters": self.filters}
 
     def _pooled(self, sides: list[int | None]) -> list[int | None]:
         """Sizes behind a "same" pooling, which rounds up."""

@@ -203,6 +203,9 @@ class DenseExpert(ExpertBank):
             one *= size
         return one
 
+    def widths(self) -> dict[str, Any]:
+        return {"hidden_units": self.hidden_units or self.units}
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {

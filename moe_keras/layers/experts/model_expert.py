@@ -87,6 +87,10 @@ class ModelExpert(ExpertBank):
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
         return count_multiply_adds(self.model, input_shape=row_shape).total
 
+    def widths(self) -> dict[str, Any]:
+        """None: the size of a given model is fixed."""
+        return {}
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["num_experts"]

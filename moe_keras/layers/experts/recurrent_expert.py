@@ -120,6 +120,9 @@ class RecurrentExpert(ProjectedBank):
         one = steps * products * self.units * (features + self.units)
         return one * (2 if self.bidirectional else 1)
 
+    def widths(self) -> dict[str, Any]:
+        return {"units": self.units}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -1,0 +1,145 @@
+"""What the demo found, as a table for the terminal and as Markdown."""
+
+import platform
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from moe_keras.data import Dataset
+from moe_keras.demo.contest import CONTESTANTS, Result
+
+HEADINGS = (
+    "model",
+    "accuracy %",
+    "log-loss",
+    "ECE",
+    "parameters",
+    "multiply-adds",
+    "seconds",
+)
+
+
+def table_rows(results: Sequence[Result]) -> list[list[str]]:
+    """One row per contestant: means over the seeds, with SD where there are."""
+    rows = []
+    for contestant in CONTESTANTS:
+        runs = [result for result in results if result.contestant == contestant]
+        rows.append(
+            [
+                contestant,
+                _mean([100 * run.scores["accuracy"] for run in runs], 2),
+                _mean([run.scores["log_loss"] for run in runs], 4),
+                _mean([run.scores["ece"] for run in runs], 4),
+                f"{runs[0].parameters:,}",
+                f"{runs[0].active_multiply_adds:,.0f}",
+                _mean([run.seconds for run in runs], 1),
+            ]
+        )
+    return rows
+
+
+def terminal_table(results: Sequence[Result]) -> Table:
+    """The rows of `table_rows` for a terminal."""
+    tests = len(results[0].probabilities)
+    table = Table(title=f"{tests} test images", box=box.SIMPLE_HEAD)
+    for heading in HEADINGS:
+        justify: Any = "left" if heading == "model" else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in table_rows(results):
+        table.add_row(*row)
+    return table
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Which model did best, in a sentence that says how sure that is."""
+    means = {
+        name: statistics.mean(r.scores["accuracy"] for r in results if r.contestant == name)
+        for name in CONTESTANTS
+    }
+    tests = len(results[0].probabilities)
+    # Binomial standard error of one accuracy at this number of test images.
+    error = 100 * max((p * (1 - p) / tests) ** 0.5 for p in means.values())
+    best = max(means, key=lambda name: means[name])
+    gap = 100 * (means[best] - means["mixture"])
+    if best == "mixture":
+        lead = 100 * (means[best] - sorted(means.values())[-2])
+        text = f"The mixture is ahead of the better twin by {lead:.2f} points"
+    else:
+        text = f"The mixture is {gap:.2f} points behind the {best}"
+    return (
+        f"{text}; one accuracy on {tests} images has a standard error of about "
+        f"{error:.2f} points, so smaller gaps say nothing."
+    )
+
+
+def markdown_report(
+    results: Sequence[Result],
+    data: Dataset,
+    epochs: int,
+    expert_names: Sequence[str],
+    routing: Any,
+    largest_difference: float,
+) -> str:
+    """The report that the demo leaves behind."""
+    seeds = sorted({result.seed for result in results})
+    runs = "mean and SD over the seeds" if len(seeds) > 1 else "one seed"
+    return "\n".join(
+        [
+            "# A mixture of experts on handwritten digits",
+            "",
+            f"{len(data.train):,} training and {len(data.test):,} test images of "
+            f"8 x 8 pixels ({data.citation}), {epochs} epochs, seeds {seeds} ({runs}). "
+            "The twins are dense networks with the same stem, trained the same way.",
+            "",
+            *_markdown_table(HEADINGS, table_rows(results)),
+            "",
+            verdict(results),
+            "",
+            "Active twin: a dense network of equal active multiply-adds; parameter twin: of "
+            "equally many parameters. ECE: expected calibration error, 15 bins. "
+            "Multiply-adds: per image, of the experts that see it. Seconds: of training.",
+            "",
+            "![training curves](training_curves.png)",
+            "",
+            "## Which expert takes which class",
+            "",
+            *_markdown_table(
+                ("class", *expert_names),
+                [
+                    [name, *(f"{share:.2f}" for share in shares)]
+                    for name, shares in zip(data.classes, np.asarray(routing), strict=True)
+                ],
+            ),
+            "",
+            "Mean gate over the test images of the class.",
+            "",
+            "![mean gate of each expert by class](experts_by_class.png)",
+            "",
+            "## The exported model",
+            "",
+            "`saved_model/` was loaded in a fresh process that could import neither moe_keras "
+            "nor keras. Its predictions for the test images differ from Keras' own by at most "
+            f"{largest_difference:.1e}. The signature `explain` returns the gates too.",
+            "",
+            f"Python {platform.python_version()}, Keras {keras.__version__} on "
+            f"{keras.backend.backend()}, {platform.machine()}.",
+            "",
+        ]
+    )
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]

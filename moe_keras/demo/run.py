@@ -1,0 +1,106 @@
+"""The demo's steps, in order: train, report, save, export, serve."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from moe_keras.data import load_digits
+from moe_keras.demo import report
+from moe_keras.demo.contest import Result, run_contest
+from moe_keras.demo.served import predict_without_keras
+from moe_keras.export import export_saved_model
+from moe_keras.insight import collect_gates, expert_by_class, plot_history, plot_routing
+from moe_keras.layers import MixtureOfExperts
+
+EPOCHS = 60
+# Between the exported predictions and Keras' own.
+LARGEST_DIFFERENCE = 1e-5
+
+
+def run_demo(
+    out: Path,
+    seeds: Sequence[int] = (0,),
+    epochs: int = EPOCHS,
+    console: Console | None = None,
+) -> list[Result]:
+    """Train on digits, compare, explain, export, and prove the export.
+
+    Writes `model.keras`, `saved_model/`, `training_curves.png`,
+    `experts_by_class.png`, `results.json` and `report.md`; the files are those
+    of the first seed, the scores those of all.
+
+    Args:
+        out: folder to write into, made if need be.
+        seeds: one training of each of the three models for each of them.
+        epochs: int > 0.
+        console: where progress goes; a new one by default.
+
+    Returns:
+        The results, three for each seed.
+
+    Raises:
+        RuntimeError: when the exported model does not return what Keras does.
+    """
+    console = console or Console()
+    out.mkdir(parents=True, exist_ok=True)
+    data = load_digits()
+    console.print(
+        f"Training on {len(data.train):,} scanned digits: a mixture of a convolutional and a "
+        "recurrent expert, and two dense twins."
+    )
+    results = list(run_contest(data, seeds, epochs, console))
+    rows = [result.row() for result in results]
+    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n")
+    console.print(report.terminal_table(results))
+    console.print(report.verdict(results))
+
+    mixture = results[0].model
+    names = _expert_names(mixture)
+    gates = next(iter(collect_gates(mixture, data.test.inputs).values()))
+    routing = expert_by_class(gates, data.test.labels, len(data.classes))
+    plot_routing(routing, names, data.classes).savefig(out / "experts_by_class.png", dpi=120)
+    histories = {result.contestant: result.history for result in results[:3]}
+    plot_history(histories).savefig(out / "training_curves.png", dpi=120)
+
+    mixture.save(out / "model.keras")
+    console.print("Exporting, and loading the export where Keras cannot be imported ...")
+    difference = _prove_export(mixture, out / "saved_model", data.test.inputs)
+    console.print(
+        f"SavedModel = Keras: largest difference over {len(data.test)} test images is "
+        f"{difference:.1e}."
+    )
+    (out / "report.md").write_text(
+        report.markdown_report(results, data, epochs, names, routing, difference)
+    )
+    console.print(f"Read [bold]{out / 'report.md'}[/bold]")
+    return results
+
+
+def _expert_names(model: keras.Model) -> list[str]:
+    """A name for each expert of the model's one mixture, bank by bank."""
+    (mixture,) = (layer for layer in model.layers if isinstance(layer, MixtureOfExperts))
+    return [
+        f"{bank.name.removesuffix('_experts')} {number}"
+        for bank in mixture.experts
+        for number in range(bank.num_experts)
+    ]
+
+
+def _prove_export(model: keras.Model, folder: Path, inputs: np.ndarray) -> float:
+    """Export, run in a fresh process, and compare with `predict`."""
+    export_saved_model(model, folder)
+    served = predict_without_keras(folder, inputs)
+    expected = model.predict(inputs, verbose=0)
+    difference = max(
+        float(np.max(np.abs(served[name] - expected))) for name in ("outputs", "explained")
+    )
+    if not difference <= LARGEST_DIFFERENCE:
+        raise RuntimeError(
+            f"the SavedModel's predictions differ from Keras' by {difference:.1e}, more than "
+            f"{LARGEST_DIFFERENCE:.0e}"
+        )
+    return difference

@@ -1,0 +1,163 @@
+"""SavedModel with two signatures: the predictions, and why they came out so."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from moe_keras.errors import require
+from moe_keras.layers import MixtureOfExperts, record_gates
+
+OWNER = "export_saved_model"
+# Of the exported predictions from Keras' own, relative to 1 or the largest.
+TOLERANCE = 1e-5
+
+
+def export_saved_model(
+    model: keras.Model, path: str | os.PathLike[str], dispatch: str | None = None
+) -> Path:
+    """Write a model as a TensorFlow SavedModel and check what was written.
+
+    Signatures, whose inputs carry the names of the model's inputs:
+
+    - `serving_default` returns `{"outputs": predictions}`, or the model's own
+      names where it has several outputs;
+    - `explain` returns the same and, for each gating layer, its gates
+      `(..., E)`: `gates` where there is one layer, else `gates_<layer>`.
+
+    The artefact is loaded again and both signatures are compared with the
+    model on random inputs before this function returns.
+
+    Args:
+        model: `keras.Model`, built, with tensor inputs (one, a list or a dict).
+        path: folder to write; one that holds a SavedModel is written over.
+        dispatch: of all mixtures in the artefact; None keeps each one's own.
+            The model itself is left as it is.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: on a backend other than TensorFlow (save `.keras` there and
+            load it under TensorFlow), for a model that is not built, and for an
+            artefact that does not return what the model returns.
+    """
+    require(
+        keras.backend.backend() == "tensorflow",
+        OWNER,
+        "needs the TensorFlow backend: save the model as .keras, load it with "
+        "KERAS_BACKEND=tensorflow and export it there.",
+        backend=keras.backend.backend(),
+    )
+    require(
+        isinstance(model, keras.Model) and model.built,
+        OWNER,
+        "`model` must be a keras.Model that is built.",
+        model=model,
+    )
+    import tensorflow as tf
+
+    signature = _input_signature(model)
+    with _dispatched(model, dispatch):
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint("serving_default", _serve(model), input_signature=[signature])
+        archive.add_endpoint("explain", _explain(model), input_signature=[signature])
+        archive.write_out(str(path), verbose=False)
+        _verify(model, tf.saved_model.load(str(path)), signature)
+    return Path(path)
+
+
+def _input_signature(model: Any) -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {
+        tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+        for tensor in keras.tree.flatten(model.inputs)
+    }
+
+
+def _call(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The model's outputs by name, in inference."""
+    structure = getattr(model, "_inputs_struct", model.inputs)
+    values = keras.tree.map_structure(lambda tensor: inputs[tensor.name], structure)
+    outputs = model(values, training=False)
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    flat = keras.tree.flatten(outputs)
+    if len(flat) == 1:
+        return {"outputs": flat[0]}
+    return dict(zip(model.output_names, flat, strict=True))
+
+
+def _serve(model: Any) -> Any:
+    def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
+        return _call(model, inputs)
+
+    return serving_default
+
+
+def _explain(model: Any) -> Any:
+    def explain(inputs: dict[str, Any]) -> dict[str, Any]:
+        with record_gates() as gates:
+            outputs = _call(model, inputs)
+        if len(gates) == 1:
+            return {**outputs, "gates": next(iter(gates.values()))}
+        return {**outputs, **{f"gates_{name}": value for name, value in gates.items()}}
+
+    return explain
+
+
+@contextmanager
+def _dispatched(model: Any, dispatch: str | None) -> Iterator[None]:
+    """Give every mixture in the model this dispatch for a while."""
+    mixtures = [
+        layer for layer in model._flatten_layers() if isinstance(layer, MixtureOfExperts)
+    ]
+    before = [mixture.dispatch for mixture in mixtures]
+    try:
+        for mixture in mixtures:
+            mixture.dispatch = mixture.dispatch if dispatch is None else dispatch
+        yield
+    finally:
+        for mixture, value in zip(mixtures, before, strict=True):
+            mixture.dispatch = value
+
+
+def _verify(model: Any, artefact: Any, signature: dict[str, Any]) -> None:
+    """Compare both signatures with the model on a few random inputs."""
+    import tensorflow as tf
+
+    for rows in (1, 3):
+        inputs = {name: _random(spec, rows) for name, spec in signature.items()}
+        expected = _explain(model)(inputs)
+        for endpoint in ("serving_default", "explain"):
+            found = artefact.signatures[endpoint](**inputs)
+            for name, value in found.items():
+                wanted = np.asarray(tf.cast(expected[name], tf.float32))
+                error = float(np.max(np.abs(np.asarray(tf.cast(value, tf.float32)) - wanted), initial=0))
+                limit = TOLERANCE * max(1.0, float(np.max(np.abs(wanted), initial=0)))
+                require(
+                    math.isfinite(error) and error <= limit,
+                    OWNER,
+                    f"the artefact's {endpoint}:{name} differs from the model's.",
+                    largest_difference=error,
+                )
+
+
+def _random(spec: Any, rows: int) -> Any:
+    """Inputs of this kind; sizes that are left open are 8."""
+    import tensorflow as tf
+
+    shape = [rows, *(8 if size is None else size for size in spec.shape[1:])]
+    generator = np.random.default_rng(0)
+    if spec.dtype.is_floating:
+        return tf.constant(generator.uniform(size=shape), spec.dtype)
+    if spec.dtype == tf.string:
+        return tf.fill(shape, "a word")
+    return tf.constant(generator.integers(0, 2, size=shape), spec.dtype)

@@ -1,0 +1,59 @@
+"""Pictures, as matplotlib figures that the caller saves or shows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def plot_history(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Training curves of several models side by side.
+
+    Args:
+        histories: by the model's name, what `fit(...).history` holds: one value
+            per epoch of `loss`, and of `accuracy` where it was measured.
+
+    Returns:
+        A figure with one panel for each of the two, and one line per model.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, history in histories.items():
+        for axes, key in ((left, "loss"), (right, "accuracy")):
+            values = history.get(key, ())
+            axes.plot(range(1, len(values) + 1), values, label=name)
+    left.set(title="training loss", xlabel="epoch", ylabel="nats", yscale="log")
+    right.set(title="training accuracy", xlabel="epoch", ylabel="share correct")
+    right.legend(loc="lower right")
+    return figure
+
+
+def plot_routing(
+    table: Any, expert_names: Sequence[str], class_names: Sequence[str]
+) -> Figure:
+    """Which expert takes which class, as a heat map with its numbers.
+
+    Args:
+        table: float `(C, E)`, mean gates, from `expert_by_class`.
+        expert_names: E names.
+        class_names: C names.
+
+    Returns:
+        A figure: one row per expert, one column per class.
+    """
+    shares = np.asarray(table).T
+    figure = Figure(
+        figsize=(2.2 + 0.55 * len(class_names), 1.6 + 0.5 * len(expert_names)),
+        layout="constrained",
+    )
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    axes.set_xticks(range(len(class_names)), class_names)
+    axes.set_yticks(range(len(expert_names)), expert_names)
+    axes.set(title="mean gate of each expert by class", xlabel="class")
+    for (expert, label), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.6 else "black"
+        axes.text(label, expert, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, ax=axes, label="mean gate")
+    return figure

@@ -1,0 +1,65 @@
+"""Scores of predicted class probabilities."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, log_loss
+
+from moe_keras.errors import require
+
+# 15 bins of equal width, as in Guo et al. (2017), section 5.
+BINS = 15
+
+
+def expected_calibration_error(labels: Any, probabilities: Any) -> float:
+    """Mean gap between confidence and accuracy over 15 bins of equal width.
+
+    ECE = sum_b (n_b / n) |accuracy_b - confidence_b|, where the confidence is
+    the probability of the predicted class and bin b is ((b-1)/15, b/15].
+
+    Args:
+        labels: int `(N,)`, in 0..C-1.
+        probabilities: float `(N, C)`, rows sum to 1.
+
+    Returns:
+        float in [0, 1]; 0 is perfectly calibrated.
+
+    Raises:
+        ValueError: when the shapes do not fit.
+
+    Source: Guo et al. (2017), arXiv:1706.04599, eq. 3.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
+    require(
+        probabilities.ndim == 2 and labels.shape == probabilities.shape[:1] and len(labels) > 0,
+        "expected_calibration_error",
+        "`labels` must be (N,) and `probabilities` (N, C), N above 0.",
+        labels_shape=labels.shape,
+        probabilities_shape=probabilities.shape,
+    )
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def classification_scores(labels: Any, probabilities: Any) -> dict[str, float]:
+    """Accuracy, log-loss and ECE of class probabilities.
+
+    Args:
+        labels: int `(N,)`, in 0..C-1.
+        probabilities: float `(N, C)`, rows sum to 1.
+
+    Returns:
+        `{"accuracy": share in [0, 1], "log_loss": nats, "ece": in [0, 1]}`.
+    """
+    probabilities = np.asarray(probabilities, "float64")
+    # float32 rows sum to 1 only nearly.
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    classes = np.arange(probabilities.shape[1])
+    return {
+        "accuracy": float(accuracy_score(labels, probabilities.argmax(axis=1))),
+        "log_loss": float(log_loss(labels, probabilities, labels=classes)),
+        "ece": expected_calibration_error(labels, probabilities),
+    }

@@ -1,0 +1,123 @@
+"""Dense twins: what a mixture must beat to be worth its experts.
+
+A twin is the same model with each mixture replaced by one dense expert: of
+equal active multiply-adds (does routing buy anything for the same compute?) or
+of equal parameters (is it more than a way to have fewer multiply-adds?).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from moe_keras.errors import require
+from moe_keras.layers import ExpertBank, MixtureOfExperts
+from moe_keras.ops.cost import count_layer, count_multiply_adds
+
+MATCHES = ("active", "parameters")
+
+
+def dense_twin(
+    model: keras.Model,
+    match: str = "active",
+    bank: int = 0,
+    expert_load: Mapping[str, Sequence[float]] | None = None,
+) -> keras.Model:
+    """A dense network as large as a mixture model, with new weights.
+
+    Args:
+        model: functional `keras.Model` with one or more `MixtureOfExperts`.
+        match: `"active"` for equal active multiply-adds per example (gate and
+            fusion included), `"parameters"` for equally many weights.
+        bank: int. Which bank of the mixture gives the twin's expert its kind;
+            its widths (hidden units, filters, state) are scaled together.
+        expert_load: see `count_multiply_adds`: the measured load, where experts
+            of different cost share one sparse gate.
+
+    Returns:
+        `keras.Model`, not compiled. Widths are whole numbers, so the match is
+        as near as they allow: see `count_multiply_adds` and `count_params`.
+
+    Raises:
+        ValueError: when there is no mixture in the model, or its bank has no
+            widths to scale (`ModelExpert`).
+    """
+    require(match in MATCHES, "dense_twin", f"`match` must be one of {MATCHES}.", match=match)
+    costs = count_multiply_adds(model, expert_load=expert_load).layers
+    replaced = []
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, MixtureOfExperts):
+            return type(layer).from_config(layer.get_config())
+        replaced.append(layer.name)
+        target = layer.count_params() if match == "parameters" else costs[layer.name].active
+        return _dense_expert(layer, match, bank, target)
+
+    twin = keras.models.clone_model(model, clone_function=clone)
+    require(
+        replaced,
+        "dense_twin",
+        "`model` must hold a MixtureOfExperts layer.",
+        model=model.name,
+    )
+    twin.name = f"{model.name}_{match}_twin"
+    return twin
+
+
+def _dense_expert(
+    mixture: MixtureOfExperts, match: str, bank: int, target: float
+) -> keras.Model:
+    """One expert as large as `target` says, in the place of the mixture."""
+    pattern = mixture.experts[bank]
+    require(
+        pattern.widths(),
+        "dense_twin",
+        "the bank has no widths to scale; name another with `bank`.",
+        bank=pattern.name,
+    )
+    inputs_shape = tuple(mixture.input.shape)
+
+    def size(expert: ExpertBank) -> float:
+        if match == "active":
+            return count_layer(expert, [inputs_shape]).active
+        expert.build(inputs_shape)
+        return float(expert.count_params())
+
+    expert = _scale_to(pattern, target, size)
+    inputs = keras.Input(inputs_shape[1:], dtype=mixture.input.dtype)
+    output_shape = mixture.compute_output_shape(inputs_shape)[1:]
+    # At most one size may be left open; it is the number of positions.
+    shape = tuple(-1 if length is None else length for length in output_shape)
+    outputs = keras.layers.Reshape(shape, name="drop_expert_axis")(expert(inputs))
+    return keras.Model(inputs, outputs, name=mixture.name)
+
+
+def _scale_to(
+    pattern: ExpertBank, target: float, size: Callable[[ExpertBank], float]
+) -> ExpertBank:
+    """The bank of one expert whose size is nearest to the target."""
+    widths = pattern.widths()
+    widest = max(max(width) if isinstance(width, tuple) else width for width in widths.values())
+
+    def scaled(steps: int) -> ExpertBank:
+        factor = steps / widest
+        config = {**pattern.get_config(), "num_experts": 1}
+        for name, width in widths.items():
+            config[name] = (
+                tuple(max(1, round(factor * one)) for one in width)
+                if isinstance(width, tuple)
+                else max(1, round(factor * width))
+            )
+        return type(pattern).from_config(config)
+
+    low, high = 1, 2
+    while size(scaled(high)) < target:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if size(scaled(middle)) < target:
+            low = middle
+        else:
+            high = middle
+    nearest: Any = min((low, high), key=lambda steps: abs(size(scaled(steps)) - target))
+    return scaled(nearest)
