@@ -1,9 +1,9 @@
 """How close sorted dispatch comes to the matrix multiply it stands for.
 
-The limit is one dense network of the same active multiply-adds: N*K rows through
-one D -> hidden -> D block. All three are timed in turn in the same run, so that
-a machine that speeds up or slows down does so for all of them; the figures are
-medians of the ratios of neighbouring runs.
+The limit is one dense network of the same active multiply-adds: N*K rows
+through one D -> hidden -> D block. All three are timed in turn in the same run,
+so that a machine that speeds up or slows down does so for all of them; the
+figures are medians of the ratios of neighbouring runs.
 
     python benchmarks/dispatch.py
     python benchmarks/dispatch.py --rows 4096 --experts 8 --top-k 2 --backward
@@ -42,7 +42,10 @@ def build(rows: int, experts: int, top_k: int, width: int, hidden: int) -> dict:
     sorted_layer, dense_layer = mixture("sorted"), mixture("dense")
     dense_layer.set_weights(sorted_layer.get_weights())
     limit = keras.Sequential(
-        [keras.layers.Dense(hidden, activation="relu"), keras.layers.Dense(width)]
+        [
+            keras.layers.Dense(hidden, activation="relu"),
+            keras.layers.Dense(width),
+        ]
     )
     limit.build(limit_x.shape)
     difference = np.abs(sorted_layer(x) - dense_layer(x)).max()
@@ -55,7 +58,7 @@ def build(rows: int, experts: int, top_k: int, width: int, hidden: int) -> dict:
 
 
 def runner(layer: keras.Layer, x: tf.Tensor, backward: bool):
-    """A traced forward pass, or forward and backward, that waits for its end."""
+    """A traced pass, forward or forward and backward, waited for."""
     weights = layer.trainable_weights
 
     @tf.function
@@ -67,7 +70,10 @@ def runner(layer: keras.Layer, x: tf.Tensor, backward: bool):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.square(layer(x, training=False)))
         gradients = tape.gradient(loss, [weight.value for weight in weights])
-        return [tf.reduce_sum(tf.abs(tf.convert_to_tensor(g)[..., :1])) for g in gradients]
+        return [
+            tf.reduce_sum(tf.abs(tf.convert_to_tensor(g)[..., :1]))
+            for g in gradients
+        ]
 
     step = forward_backward if backward else forward
 
@@ -93,7 +99,10 @@ def measure(contestants: dict, backward: bool, repeats: int) -> dict:
         x / y for x, y in zip(times[a], times[b], strict=True)
     )
     return {
-        **{f"{name}_ms": round(1e3 * statistics.median(times[name]), 2) for name in names},
+        **{
+            f"{name}_ms": round(1e3 * statistics.median(times[name]), 2)
+            for name in names
+        },
         "sorted_over_limit": round(ratio("sorted", "limit"), 3),
         "sorted_over_dense": round(ratio("sorted", "dense"), 4),
     }
@@ -107,11 +116,17 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--hidden", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--backward", action="store_true", help="time the gradients too")
+    parser.add_argument(
+        "--backward", action="store_true", help="time the gradients too"
+    )
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
     contestants = build(
-        arguments.rows, arguments.experts, arguments.top_k, arguments.width, arguments.hidden
+        arguments.rows,
+        arguments.experts,
+        arguments.top_k,
+        arguments.width,
+        arguments.hidden,
     )
     result = {
         **vars(arguments),

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from moe_keras._version import __version__
 
+SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
+
 app = typer.Typer(
     name="moe-keras",
-    help="Mixture-of-experts models for Keras: train them, measure them, ship them.",
+    help=SUMMARY,
     no_args_is_help=True,
     add_completion=False,
 )
@@ -55,7 +57,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=SUMMARY)
 def common(
     version: Annotated[
         bool,
@@ -67,18 +69,25 @@ def common(
         ),
     ] = False,
 ) -> None:
-    """Mixture-of-experts models for Keras: train them, measure them, ship them."""
+    """Options that come before the command."""
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path(
+        "runs/demo"
+    ),
     seeds: Annotated[
-        int, typer.Option(min=1, help="Trainings of each model; from 2 on, SDs are shown.")
+        int,
+        typer.Option(
+            min=1, help="Trainings of each model; from 2 on, SDs are shown."
+        ),
     ] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 60,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the training data.")
+    ] = 60,
 ) -> None:
-    """Train a mixture and its dense twins on real digits, explain it, export it.
+    """Train a mixture and its dense twins on real digits, explain, export.
 
     Takes a minute or two on two cores and needs no download. The folder then
     holds a report, pictures, the model and a SavedModel.

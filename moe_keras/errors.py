@@ -1,4 +1,4 @@
-"""How this package refuses bad input: `Owner: rule. Received: name=value.`"""
+"""How bad input is refused: `Owner: rule. Received: name=value`."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ def require(condition: Any, owner: str, rule: str, **received: Any) -> None:
         ValueError: when `condition` is false.
     """
     if not condition:
-        values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+        values = ", ".join(
+            f"{name}={value!r}" for name, value in received.items()
+        )
         raise ValueError(f"{owner}: {rule} Received: {values}")
 
 

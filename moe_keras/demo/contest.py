@@ -70,12 +70,25 @@ def run_contest(
     for seed in seeds:
         keras.utils.set_random_seed(seed)
         mixture = build_image_moe(
-            data.train.inputs.shape[1:], len(data.classes), augmentation=AUGMENTATION
+            data.train.inputs.shape[1:],
+            len(data.classes),
+            augmentation=AUGMENTATION,
         )
-        models = (mixture, dense_twin(mixture), dense_twin(mixture, match="parameters"))
+        models = (
+            mixture,
+            dense_twin(mixture),
+            dense_twin(mixture, match="parameters"),
+        )
         for contestant, model in zip(CONTESTANTS, models, strict=True):
             label = contestant if len(seeds) == 1 else f"{contestant} #{seed}"
-            yield _train(contestant, model, data, seed, epochs, ProgressBar(label, console))
+            yield _train(
+                contestant,
+                model,
+                data,
+                seed,
+                epochs,
+                ProgressBar(label, console),
+            )
 
 
 def _train(

@@ -24,6 +24,41 @@ HEADINGS = (
 )
 
 
+_TEMPLATE = """\
+# A mixture of experts on handwritten digits
+
+{train:,} training and {test:,} test images of 8 x 8 pixels ({citation}).
+{epochs} epochs; seeds {seeds} ({runs}). The twins are dense networks with the
+same stem, trained the same way.
+
+{scores}
+
+{verdict}
+
+Active twin: of equal active multiply-adds; parameter twin: of equally many
+parameters. ECE: expected calibration error, 15 bins. Multiply-adds: per image,
+of the experts that see it. Seconds: of training.
+
+![training curves](training_curves.png)
+
+## Which expert takes which class
+
+{routing}
+
+Mean gate over the test images of the class.
+
+![mean gate of each expert by class](experts_by_class.png)
+
+## The exported model
+
+`saved_model/` was loaded in a fresh process that could import neither moe_keras
+nor keras. Its predictions for the test images differ from Keras' own by at most
+{difference:.1e}. The signature `explain` returns the gates too.
+
+Python {python}, Keras {keras} on {backend}, {machine}.
+"""
+
+
 def table_rows(results: Sequence[Result]) -> list[list[str]]:
     """One row per contestant: means over the seeds, with SD where there are."""
     rows = []
@@ -46,7 +81,9 @@ def table_rows(results: Sequence[Result]) -> list[list[str]]:
 def terminal_table(results: Sequence[Result]) -> Table:
     """The rows of `table_rows` for a terminal."""
     tests = len(results[0].probabilities)
-    table = Table(title=f"{tests} test images", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"{tests} test images", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for heading in HEADINGS:
         justify: Any = "left" if heading == "model" else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
@@ -58,7 +95,9 @@ def terminal_table(results: Sequence[Result]) -> Table:
 def verdict(results: Sequence[Result]) -> str:
     """Which model did best, in a sentence that says how sure that is."""
     means = {
-        name: statistics.mean(r.scores["accuracy"] for r in results if r.contestant == name)
+        name: statistics.mean(
+            r.scores["accuracy"] for r in results if r.contestant == name
+        )
         for name in CONTESTANTS
     }
     tests = len(results[0].probabilities)
@@ -87,49 +126,25 @@ def markdown_report(
 ) -> str:
     """The report that the demo leaves behind."""
     seeds = sorted({result.seed for result in results})
-    runs = "mean and SD over the seeds" if len(seeds) > 1 else "one seed"
-    return "\n".join(
-        [
-            "# A mixture of experts on handwritten digits",
-            "",
-            f"{len(data.train):,} training and {len(data.test):,} test images of "
-            f"8 x 8 pixels ({data.citation}), {epochs} epochs, seeds {seeds} ({runs}). "
-            "The twins are dense networks with the same stem, trained the same way.",
-            "",
-            *_markdown_table(HEADINGS, table_rows(results)),
-            "",
-            verdict(results),
-            "",
-            "Active twin: a dense network of equal active multiply-adds; parameter twin: of "
-            "equally many parameters. ECE: expected calibration error, 15 bins. "
-            "Multiply-adds: per image, of the experts that see it. Seconds: of training.",
-            "",
-            "![training curves](training_curves.png)",
-            "",
-            "## Which expert takes which class",
-            "",
-            *_markdown_table(
-                ("class", *expert_names),
-                [
-                    [name, *(f"{share:.2f}" for share in shares)]
-                    for name, shares in zip(data.classes, np.asarray(routing), strict=True)
-                ],
-            ),
-            "",
-            "Mean gate over the test images of the class.",
-            "",
-            "![mean gate of each expert by class](experts_by_class.png)",
-            "",
-            "## The exported model",
-            "",
-            "`saved_model/` was loaded in a fresh process that could import neither moe_keras "
-            "nor keras. Its predictions for the test images differ from Keras' own by at most "
-            f"{largest_difference:.1e}. The signature `explain` returns the gates too.",
-            "",
-            f"Python {platform.python_version()}, Keras {keras.__version__} on "
-            f"{keras.backend.backend()}, {platform.machine()}.",
-            "",
-        ]
+    shares = [
+        [name, *(f"{share:.2f}" for share in row)]
+        for name, row in zip(data.classes, np.asarray(routing), strict=True)
+    ]
+    return _TEMPLATE.format(
+        train=len(data.train),
+        test=len(data.test),
+        citation=data.citation,
+        epochs=epochs,
+        seeds=", ".join(map(str, seeds)),
+        runs="mean ± SD over the seeds" if len(seeds) > 1 else "one seed",
+        scores=_markdown_table(HEADINGS, table_rows(results)),
+        verdict=verdict(results),
+        routing=_markdown_table(("class", *expert_names), shares),
+        difference=largest_difference,
+        python=platform.python_version(),
+        keras=keras.__version__,
+        backend=keras.backend.backend(),
+        machine=platform.machine(),
     )
 
 
@@ -140,6 +155,8 @@ def _mean(values: Sequence[float], digits: int) -> str:
     return f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,7 +13,12 @@ from moe_keras.demo import report
 from moe_keras.demo.contest import Result, run_contest
 from moe_keras.demo.served import predict_without_keras
 from moe_keras.export import export_saved_model
-from moe_keras.insight import collect_gates, expert_by_class, plot_history, plot_routing
+from moe_keras.insight import (
+    collect_gates,
+    expert_by_class,
+    plot_history,
+    plot_routing,
+)
 from moe_keras.layers import MixtureOfExperts
 
 EPOCHS = 60
@@ -49,8 +54,8 @@ def run_demo(
     out.mkdir(parents=True, exist_ok=True)
     data = load_digits()
     console.print(
-        f"Training on {len(data.train):,} scanned digits: a mixture of a convolutional and a "
-        "recurrent expert, and two dense twins."
+        f"Training on {len(data.train):,} scanned digits: a mixture of a "
+        "convolutional and a recurrent expert, and two dense twins."
     )
     results = list(run_contest(data, seeds, epochs, console))
     rows = [result.row() for result in results]
@@ -62,19 +67,25 @@ def run_demo(
     names = _expert_names(mixture)
     gates = next(iter(collect_gates(mixture, data.test.inputs).values()))
     routing = expert_by_class(gates, data.test.labels, len(data.classes))
-    plot_routing(routing, names, data.classes).savefig(out / "experts_by_class.png", dpi=120)
+    plot_routing(routing, names, data.classes).savefig(
+        out / "experts_by_class.png", dpi=120
+    )
     histories = {result.contestant: result.history for result in results[:3]}
     plot_history(histories).savefig(out / "training_curves.png", dpi=120)
 
     mixture.save(out / "model.keras")
-    console.print("Exporting, and loading the export where Keras cannot be imported ...")
+    console.print(
+        "Exporting, and loading the export where Keras cannot be imported ..."
+    )
     difference = _prove_export(mixture, out / "saved_model", data.test.inputs)
     console.print(
         f"SavedModel = Keras: largest difference over {len(data.test)} test images is "
         f"{difference:.1e}."
     )
     (out / "report.md").write_text(
-        report.markdown_report(results, data, epochs, names, routing, difference)
+        report.markdown_report(
+            results, data, epochs, names, routing, difference
+        )
     )
     console.print(f"Read [bold]{out / 'report.md'}[/bold]")
     return results
@@ -82,7 +93,9 @@ def run_demo(
 
 def _expert_names(model: keras.Model) -> list[str]:
     """A name for each expert of the model's one mixture, bank by bank."""
-    (mixture,) = (layer for layer in model.layers if isinstance(layer, MixtureOfExperts))
+    (mixture,) = (
+        layer for layer in model.layers if isinstance(layer, MixtureOfExperts)
+    )
     return [
         f"{bank.name.removesuffix('_experts')} {number}"
         for bank in mixture.experts
@@ -90,13 +103,16 @@ def _expert_names(model: keras.Model) -> list[str]:
     ]
 
 
-def _prove_export(model: keras.Model, folder: Path, inputs: np.ndarray) -> float:
+def _prove_export(
+    model: keras.Model, folder: Path, inputs: np.ndarray
+) -> float:
     """Export, run in a fresh process, and compare with `predict`."""
     export_saved_model(model, folder)
     served = predict_without_keras(folder, inputs)
     expected = model.predict(inputs, verbose=0)
     difference = max(
-        float(np.max(np.abs(served[name] - expected))) for name in ("outputs", "explained")
+        float(np.max(np.abs(served[name] - expected)))
+        for name in ("outputs", "explained")
     )
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(

@@ -25,11 +25,18 @@ images = tf.constant(np.load(inputs))
 name = list(serve.structured_input_signature[1])[0]
 explained = explain(**{name: images})
 served = serve(**{name: images})
-np.savez(results, outputs=served["outputs"], explained=explained["outputs"], gates=explained["gates"])
+np.savez(
+    results,
+    outputs=served["outputs"],
+    explained=explained["outputs"],
+    gates=explained["gates"],
+)
 """
 
 
-def predict_without_keras(saved_model: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def predict_without_keras(
+    saved_model: Path, inputs: np.ndarray
+) -> dict[str, np.ndarray]:
     """Predictions of a SavedModel, from a process with TensorFlow alone.
 
     Args:
@@ -42,12 +49,24 @@ def predict_without_keras(saved_model: Path, inputs: np.ndarray) -> dict[str, np
     Raises:
         RuntimeError: when the process fails, with the end of what it printed.
     """
-    require(saved_model.is_dir(), "predict_without_keras", "no such folder.", path=saved_model)
+    require(
+        saved_model.is_dir(),
+        "predict_without_keras",
+        "no such folder.",
+        path=saved_model,
+    )
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder, "inputs.npy"), Path(folder, "results.npz")
         np.save(given, inputs)
         process = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(saved_model), str(given), str(found)],
+            [
+                sys.executable,
+                "-c",
+                _PROGRAM,
+                str(saved_model),
+                str(given),
+                str(found),
+            ],
             capture_output=True,
             text=True,
             check=False,

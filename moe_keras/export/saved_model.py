@@ -19,7 +19,9 @@ TOLERANCE = 1e-5
 
 
 def export_saved_model(
-    model: keras.Model, path: str | os.PathLike[str], dispatch: str | None = None
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    dispatch: str | None = None,
 ) -> Path:
     """Write a model as a TensorFlow SavedModel and check what was written.
 
@@ -66,8 +68,12 @@ def export_saved_model(
     with _dispatched(model, dispatch):
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint("serving_default", _serve(model), input_signature=[signature])
-        archive.add_endpoint("explain", _explain(model), input_signature=[signature])
+        archive.add_endpoint(
+            "serving_default", _serve(model), input_signature=[signature]
+        )
+        archive.add_endpoint(
+            "explain", _explain(model), input_signature=[signature]
+        )
         archive.write_out(str(path), verbose=False)
         _verify(model, tf.saved_model.load(str(path)), signature)
     return Path(path)
@@ -77,7 +83,9 @@ def _input_signature(model: Any) -> dict[str, Any]:
     import tensorflow as tf
 
     return {
-        tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+        tensor.name: tf.TensorSpec(
+            (None, *tensor.shape[1:]), tensor.dtype, name=tensor.name
+        )
         for tensor in keras.tree.flatten(model.inputs)
     }
 
@@ -85,7 +93,9 @@ def _input_signature(model: Any) -> dict[str, Any]:
 def _call(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The model's outputs by name, in inference."""
     structure = getattr(model, "_inputs_struct", model.inputs)
-    values = keras.tree.map_structure(lambda tensor: inputs[tensor.name], structure)
+    values = keras.tree.map_structure(
+        lambda tensor: inputs[tensor.name], structure
+    )
     outputs = model(values, training=False)
     if isinstance(outputs, dict):
         return dict(outputs)
@@ -108,7 +118,10 @@ def _explain(model: Any) -> Any:
             outputs = _call(model, inputs)
         if len(gates) == 1:
             return {**outputs, "gates": next(iter(gates.values()))}
-        return {**outputs, **{f"gates_{name}": value for name, value in gates.items()}}
+        return {
+            **outputs,
+            **{f"gates_{name}": value for name, value in gates.items()},
+        }
 
     return explain
 
@@ -117,12 +130,16 @@ def _explain(model: Any) -> Any:
 def _dispatched(model: Any, dispatch: str | None) -> Iterator[None]:
     """Give every mixture in the model this dispatch for a while."""
     mixtures = [
-        layer for layer in model._flatten_layers() if isinstance(layer, MixtureOfExperts)
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, MixtureOfExperts)
     ]
     before = [mixture.dispatch for mixture in mixtures]
     try:
         for mixture in mixtures:
-            mixture.dispatch = mixture.dispatch if dispatch is None else dispatch
+            mixture.dispatch = (
+                mixture.dispatch if dispatch is None else dispatch
+            )
         yield
     finally:
         for mixture, value in zip(mixtures, before, strict=True):
@@ -140,12 +157,19 @@ def _verify(model: Any, artefact: Any, signature: dict[str, Any]) -> None:
             found = artefact.signatures[endpoint](**inputs)
             for name, value in found.items():
                 wanted = np.asarray(tf.cast(expected[name], tf.float32))
-                error = float(np.max(np.abs(np.asarray(tf.cast(value, tf.float32)) - wanted), initial=0))
-                limit = TOLERANCE * max(1.0, float(np.max(np.abs(wanted), initial=0)))
+                error = float(
+                    np.max(
+                        np.abs(np.asarray(tf.cast(value, tf.float32)) - wanted),
+                        initial=0,
+                    )
+                )
+                limit = TOLERANCE * max(
+                    1.0, float(np.max(np.abs(wanted), initial=0))
+                )
                 require(
                     math.isfinite(error) and error <= limit,
                     OWNER,
-                    f"the artefact's {endpoint}:{name} differs from the model's.",
+                    f"{endpoint}:{name} of the artefact is not the model's.",
                     largest_difference=error,
                 )
 

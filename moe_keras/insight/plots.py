@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 
-def plot_history(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+def plot_history(
+    histories: Mapping[str, Mapping[str, Sequence[float]]],
+) -> Figure:
     """Training curves of several models side by side.
 
     Args:
@@ -54,6 +56,14 @@ def plot_routing(
     axes.set(title="mean gate of each expert by class", xlabel="class")
     for (expert, label), share in np.ndenumerate(shares):
         colour = "white" if share > 0.6 else "black"
-        axes.text(label, expert, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=8)
+        axes.text(
+            label,
+            expert,
+            f"{share:.2f}",
+            ha="center",
+            va="center",
+            color=colour,
+            fontsize=8,
+        )
     figure.colorbar(image, ax=axes, label="mean gate")
     return figure

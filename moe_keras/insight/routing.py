@@ -27,7 +27,9 @@ def collect_gates(
         with record_gates() as record:
             model(inputs[start : start + batch_size], training=False)
         for name, gates in record.items():
-            batches.setdefault(name, []).append(keras.ops.convert_to_numpy(gates))
+            batches.setdefault(name, []).append(
+                keras.ops.convert_to_numpy(gates)
+            )
     return {name: np.concatenate(parts) for name, parts in batches.items()}
 
 

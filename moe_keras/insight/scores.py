@@ -29,9 +29,14 @@ def expected_calibration_error(labels: Any, probabilities: Any) -> float:
 
     Source: Guo et al. (2017), arXiv:1706.04599, eq. 3.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, "float64")
+    labels, probabilities = (
+        np.asarray(labels),
+        np.asarray(probabilities, "float64"),
+    )
     require(
-        probabilities.ndim == 2 and labels.shape == probabilities.shape[:1] and len(labels) > 0,
+        probabilities.ndim == 2
+        and labels.shape == probabilities.shape[:1]
+        and len(labels) > 0,
         "expected_calibration_error",
         "`labels` must be (N,) and `probabilities` (N, C), N above 0.",
         labels_shape=labels.shape,

@@ -7,7 +7,8 @@ from keras import ops
 
 from moe_keras.errors import is_count, require
 from moe_keras.ops import kernels
-from moe_keras.ops.cost import Cost, size_of
+from moe_keras.ops.cost import Cost
+from moe_keras.ops.cost_rules import size_of
 from moe_keras.ops.dispatch import SortedPlan, map_groups
 
 
@@ -67,7 +68,11 @@ class ExpertBank(keras.layers.Layer):
         raise NotImplementedError
 
     def run_expert(
-        self, expert: Any, rows: Any, mask: Any = None, training: bool | None = None
+        self,
+        expert: Any,
+        rows: Any,
+        mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """One item of `split_bank` on its rows, `(N, *row) -> (N, *R)`."""
         raise NotImplementedError
@@ -86,15 +91,22 @@ class ExpertBank(keras.layers.Layer):
         """The arguments that set an expert's size, not its output's."""
         raise NotImplementedError
 
-    def run_all(self, rows: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def run_all(
+        self, rows: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
         """Every expert on every row, `(N, *row) -> (N, E, *R)`."""
         outputs = [
-            self.run_expert(expert, rows, mask, training) for expert in self.split_bank()
+            self.run_expert(expert, rows, mask, training)
+            for expert in self.split_bank()
         ]
         return ops.stack(outputs, axis=1)
 
     def run_groups(
-        self, rows: Any, group_sizes: Any, mask: Any = None, training: bool | None = None
+        self,
+        rows: Any,
+        group_sizes: Any,
+        mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         """Expert e on run e of the rows, `(M, *row) -> (M, *R)`."""
 
@@ -112,7 +124,8 @@ class ExpertBank(keras.layers.Layer):
         TensorFlow with oneDNN returns the wrong number of channels).
         """
         return kernels.run_nonempty(
-            lambda *padded: self.run_expert(expert, *padded, training=training), group
+            lambda *padded: self.run_expert(expert, *padded, training=training),
+            group,
         )
 
     # --- the same for every bank ---
@@ -149,7 +162,9 @@ class ExpertBank(keras.layers.Layer):
             return outputs
         return ops.reshape(outputs, (*leading, *ops.shape(outputs)[1:]))
 
-    def _run_chosen(self, rows: Any, gates: Any, mask: Any, training: Any) -> Any:
+    def _run_chosen(
+        self, rows: Any, gates: Any, mask: Any, training: Any
+    ) -> Any:
         plan = SortedPlan.from_gates(gates)
         sorted_mask = None if mask is None else plan.dispatch(mask)
         outputs = self.run_groups(
@@ -157,14 +172,19 @@ class ExpertBank(keras.layers.Layer):
         )
         return plan.combine(outputs)
 
-    def _run_and_clear(self, rows: Any, gates: Any, mask: Any, training: Any) -> Any:
+    def _run_and_clear(
+        self, rows: Any, gates: Any, mask: Any, training: Any
+    ) -> Any:
         outputs = self.run_all(rows, mask, training)
         trailing = (1,) * (len(outputs.shape) - 2)
         chosen = ops.reshape(gates != 0, (-1, self.num_experts, *trailing))
         return ops.where(chosen, outputs, ops.zeros_like(outputs))
 
     def build(
-        self, inputs_shape: Any, gates_shape: Any = None, group_sizes_shape: Any = None
+        self,
+        inputs_shape: Any,
+        gates_shape: Any = None,
+        group_sizes_shape: Any = None,
     ) -> None:
         if gates_shape is not None:
             self._check_gates(inputs_shape, gates_shape)
@@ -173,7 +193,10 @@ class ExpertBank(keras.layers.Layer):
         self.build_bank(self._row_shape(inputs_shape, gates_shape))
 
     def compute_output_shape(
-        self, inputs_shape: Any, gates_shape: Any = None, group_sizes_shape: Any = None
+        self,
+        inputs_shape: Any,
+        gates_shape: Any = None,
+        group_sizes_shape: Any = None,
     ) -> tuple[int | None, ...]:
         row_shape = self._row_shape(inputs_shape, gates_shape)
         outputs = self.row_output_shape(row_shape)
@@ -189,7 +212,9 @@ class ExpertBank(keras.layers.Layer):
             shapes: those of `inputs` and, if there are, of `gates`.
             load: `(E,)` share of the rows that reach each expert; None for all.
         """
-        row_shape = self._row_shape(shapes[0], shapes[1] if len(shapes) > 1 else None)
+        row_shape = self._row_shape(
+            shapes[0], shapes[1] if len(shapes) > 1 else None
+        )
         rows = size_of(shapes[0][1 : len(shapes[0]) - len(row_shape)])
         size_of(row_shape)
         one = rows * self.count_expert(row_shape)
@@ -204,9 +229,13 @@ class ExpertBank(keras.layers.Layer):
         return {**super().get_config(), "num_experts": self.num_experts}
 
     def _leading_axes(self, shape: Any) -> int:
-        return 1 if self.row_rank is None else max(1, len(shape) - self.row_rank)
+        return (
+            1 if self.row_rank is None else max(1, len(shape) - self.row_rank)
+        )
 
-    def _row_shape(self, inputs_shape: Any, gates_shape: Any) -> tuple[int | None, ...]:
+    def _row_shape(
+        self, inputs_shape: Any, gates_shape: Any
+    ) -> tuple[int | None, ...]:
         depth = (
             self._leading_axes(inputs_shape)
             if gates_shape is None
@@ -219,7 +248,8 @@ class ExpertBank(keras.layers.Layer):
         require(
             gates_shape[-1] == self.num_experts,
             owner,
-            f"`gates` must have one column for each of the {self.num_experts} experts.",
+            "`gates` must have one column for each of the "
+            f"{self.num_experts} experts.",
             gates_shape=tuple(gates_shape),
         )
         shared = len(gates_shape) - 1
@@ -227,7 +257,9 @@ class ExpertBank(keras.layers.Layer):
             0 < shared < len(inputs_shape)
             and all(
                 a == b or a is None or b is None
-                for a, b in zip(gates_shape[:shared], inputs_shape[:shared], strict=True)
+                for a, b in zip(
+                    gates_shape[:shared], inputs_shape[:shared], strict=True
+                )
             ),
             owner,
             "the leading axes of `gates` must be those of `inputs`.",

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_open_record: ContextVar[dict[str, Any] | None] = ContextVar("gates", default=None)
+_open_record: ContextVar[dict[str, Any] | None] = ContextVar(
+    "gates", default=None
+)
 
 
 @contextmanager
@@ -23,7 +25,6 @@ def record_gates() -> Iterator[dict[str, Any]]:
         layer that runs again gets `_1`, `_2`, ... behind its name.
 
     Example:
-
     >>> with record_gates() as gates:
     ...     model(images)
     >>> gates["moe"].shape

@@ -21,7 +21,6 @@ class PerExpert(keras.initializers.Initializer):
         base: str, dict or `keras.initializers.Initializer` for one expert.
 
     Example:
-
     >>> PerExpert("he_normal")(shape=(8, 128, 64)).shape
     TensorShape([8, 128, 64])
     """
@@ -32,7 +31,10 @@ class PerExpert(keras.initializers.Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         return ops.stack(
-            [self._for_expert(e)(tuple(shape[1:]), dtype=dtype) for e in range(shape[0])]
+            [
+                self._for_expert(e)(tuple(shape[1:]), dtype=dtype)
+                for e in range(shape[0])
+            ]
         )
 
     def _for_expert(self, expert: int) -> Any:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require
+from moe_keras.layers.bank_list import BankList
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gates_record import note_gates
@@ -54,7 +55,6 @@ class MixtureOfExperts(keras.layers.Layer):
         (2017), arXiv:1701.06538, eq. 1.
 
     Example:
-
     >>> moe = MixtureOfExperts(
     ...     DenseExpert(64, num_experts=8, hidden_units=256),
     ...     GatingLayer(8, top_k=2),
@@ -73,13 +73,23 @@ class MixtureOfExperts(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        banks = [experts] if isinstance(experts, ExpertBank) else list(experts)
-        _check_parts(banks, gate)
-        self.experts = banks
-        self.gate = gate
+        self.experts = (
+            [experts] if isinstance(experts, ExpertBank) else list(experts)
+        )
+        self._banks = BankList(self.experts, "MixtureOfExperts")
+        require(
+            isinstance(gate, keras.layers.Layer),
+            "MixtureOfExperts",
+            "`gate` must be a Keras layer.",
+            gate=gate,
+        )
+        self._check_width(getattr(gate, "num_experts", self.num_experts))
         if isinstance(gate, GatingLayer):
-            gate.serves_samples = any(bank.reads_samples for bank in banks)
-        self.fusion = WeightedFusion(name="fusion") if fusion is None else fusion
+            gate.serves_samples = self._banks.reads_samples
+        self.gate = gate
+        self.fusion = (
+            WeightedFusion(name="fusion") if fusion is None else fusion
+        )
         self.shared = shared
         self.dispatch = dispatch
         self.supports_masking = True
@@ -87,7 +97,7 @@ class MixtureOfExperts(keras.layers.Layer):
     @property
     def num_experts(self) -> int:
         """E, over all banks."""
-        return sum(bank.num_experts for bank in self.experts)
+        return self._banks.num_experts
 
     @property
     def dispatch(self) -> str:
@@ -104,7 +114,8 @@ class MixtureOfExperts(keras.layers.Layer):
         self._dispatch = value
         # Runs of rows have sizes that XLA, behind jit on TensorFlow, refuses.
         self.supports_jit = not (
-            self.resolve_dispatch() == "sorted" and keras.backend.backend() == "tensorflow"
+            self.resolve_dispatch() == "sorted"
+            and keras.backend.backend() == "tensorflow"
         )
 
     def resolve_dispatch(self) -> str:
@@ -117,54 +128,40 @@ class MixtureOfExperts(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         if not self.gate.built:
             self.gate.build(input_shape)
-        gates_shape = self._gates_shape(input_shape)
-        for bank in self.experts:
-            if not bank.built:
-                bank.build(input_shape, (*gates_shape[:-1], bank.num_experts))
-            # Whether XLA can compile this is for the mixture's dispatch to say.
-            bank.supports_jit = True
+        self._banks.build(input_shape, self._gates_shape(input_shape)[:-1])
         if not self.fusion.built:
             self.fusion.build(self._fusion_shapes(input_shape))
         fused = self.compute_output_shape(input_shape)
-        if self.shared is not None:
-            if not self.shared.built:
-                self.shared.build(input_shape)
-            shared = tuple(self.shared.compute_output_shape(input_shape))
-            require(
-                shared[1:] == fused[1:],
-                "MixtureOfExperts",
-                "`shared` must return what the experts return.",
-                shared_shape=shared,
-                fused_shape=fused,
-            )
+        if self.shared is None:
+            return
+        if not self.shared.built:
+            self.shared.build(input_shape)
+        shared = tuple(self.shared.compute_output_shape(input_shape))
+        require(
+            shared[1:] == fused[1:],
+            "MixtureOfExperts",
+            "`shared` must return what the experts return.",
+            shared_shape=shared,
+            fused_shape=fused,
+        )
 
-    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def call(
+        self, inputs: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
         with_mask = {"mask": mask} if _accepts_mask(self.gate) else {}
         gates = self.gate(inputs, **with_mask)
         if not isinstance(self.gate, GatingLayer):
             note_gates(self.name, gates)
         if self.resolve_dispatch() == "dense":
-            outputs = self._run_dense(inputs, gates, mask, training)
+            outputs = self._banks.run_dense(inputs, gates, mask, training)
+            fused = self.fusion([*outputs, gates])
         else:
-            outputs = self._run_sorted(inputs, gates, mask, training)
-        if self.shared is not None:
-            outputs = outputs + self.shared(inputs)
-        return outputs
+            fused = self._run_sorted(inputs, gates, mask, training)
+        return fused if self.shared is None else fused + self.shared(inputs)
 
-    def _run_dense(self, inputs: Any, gates: Any, mask: Any, training: Any) -> Any:
-        outputs = [
-            bank(
-                inputs,
-                gates[..., start:end],
-                mask=mask,
-                dispatch="dense",
-                training=training,
-            )
-            for bank, start, end in self._spans()
-        ]
-        return self.fusion([*outputs, gates])
-
-    def _run_sorted(self, inputs: Any, gates: Any, mask: Any, training: Any) -> Any:
+    def _run_sorted(
+        self, inputs: Any, gates: Any, mask: Any, training: bool | None
+    ) -> Any:
         depth = len(gates.shape) - 1
         leading = ops.shape(inputs)[:depth]
         choices = getattr(self.gate, "choices", self.num_experts)
@@ -172,42 +169,17 @@ class MixtureOfExperts(keras.layers.Layer):
             ops.reshape(gates, (-1, self.num_experts)), choices
         )
         rows = plan.dispatch(_flatten(inputs, depth))
-        row_mask = None if mask is None else plan.dispatch(_flatten(mask, depth))
-        outputs = self._run_groups(rows, plan.group_sizes, row_mask, training)
-        # One code for both dispatches: K picked outputs instead of E.
+        row_mask = (
+            None if mask is None else plan.dispatch(_flatten(mask, depth))
+        )
+        outputs = self._banks.run_groups(
+            rows, plan.group_sizes, row_mask, training
+        )
+        # The same fusion as under dense dispatch, of K outputs instead of E.
         fused = self.fusion([plan.combine(outputs), weights])
         if depth == 1:
             return fused
         return ops.reshape(fused, (*leading, *ops.shape(fused)[1:]))
-
-    def _run_groups(self, rows: Any, group_sizes: Any, mask: Any, training: Any) -> Any:
-        """Each bank on its part of the sorted rows, `(M, *row) -> (M, *R)`."""
-        if len(self.experts) == 1:
-            (bank,) = self.experts
-            return bank(rows, group_sizes=group_sizes, mask=mask, training=training)
-        sizes = [group_sizes[start:end] for _, start, end in self._spans()]
-        totals = ops.stack([ops.sum(run) for run in sizes])
-        parts = kernels.split_rows(rows, totals, len(sizes))
-        masks = (
-            [None] * len(sizes)
-            if mask is None
-            else kernels.split_rows(mask, totals, len(sizes))
-        )
-        outputs = [
-            bank(part, group_sizes=run, mask=part_mask, training=training)
-            for bank, part, run, part_mask in zip(
-                self.experts, parts, sizes, masks, strict=True
-            )
-        ]
-        return ops.concatenate(outputs, axis=0)
-
-    def _spans(self) -> list[tuple[ExpertBank, int, int]]:
-        """Each bank with the first of its experts and the one behind its last."""
-        spans, start = [], 0
-        for bank in self.experts:
-            spans.append((bank, start, start + bank.num_experts))
-            start += bank.num_experts
-        return spans
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Multiply-adds per example; see `moe_keras.ops.cost`.
@@ -217,44 +189,44 @@ class MixtureOfExperts(keras.layers.Layer):
             load: `(E,)` share of the rows that reach each expert; None for all.
         """
         (inputs_shape,) = shapes
-        *_, gates_shape = fusion_shapes = self._fusion_shapes(inputs_shape)
-        cost = count_layer(self.fusion, fusion_shapes, load)
-        cost += count_layer(self.gate, shapes)
+        fusion_shapes = self._fusion_shapes(inputs_shape)
+        leading = fusion_shapes[-1][:-1]
+        cost = count_layer(self.gate, shapes)
+        cost += self._banks.count_cost(inputs_shape, leading, load)
+        cost += count_layer(self.fusion, fusion_shapes, load)
         if self.shared is not None:
             cost += count_layer(self.shared, shapes)
-        for bank, start, end in self._spans():
-            bank_shapes = [inputs_shape, (*gates_shape[:-1], bank.num_experts)]
-            cost += bank.count_cost(bank_shapes, None if load is None else load[start:end])
         return cost
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return tuple(self.fusion.compute_output_shape(self._fusion_shapes(input_shape)))
+        shapes = self._fusion_shapes(input_shape)
+        return tuple(self.fusion.compute_output_shape(shapes))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask goes on where every position has an output of its own."""
-        if mask is None or any(bank.reads_samples for bank in self.experts):
+        if mask is None or self._banks.reads_samples:
             return None
         by_position = len(self._gates_shape(inputs.shape)) == len(inputs.shape)
         return mask if by_position else None
 
     def _gates_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         shape = tuple(self.gate.compute_output_shape(input_shape))
-        require(
-            shape[-1] == self.num_experts,
-            "MixtureOfExperts",
-            f"the gate must have one output for each of the {self.num_experts} experts.",
-            gates_shape=shape,
-        )
+        self._check_width(shape[-1])
         return shape
 
     def _fusion_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
         gates_shape = self._gates_shape(input_shape)
-        leading = gates_shape[:-1]
-        outputs = [
-            bank.compute_output_shape(input_shape, (*leading, bank.num_experts))
-            for bank in self.experts
-        ]
+        outputs = self._banks.output_shapes(input_shape, gates_shape[:-1])
         return [*outputs, gates_shape]
+
+    def _check_width(self, width: int | None) -> None:
+        require(
+            width == self.num_experts,
+            "MixtureOfExperts",
+            "`gate` must have one output for each of the "
+            f"{self.num_experts} experts.",
+            gate_outputs=width,
+        )
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -278,32 +250,11 @@ class MixtureOfExperts(keras.layers.Layer):
 
 
 def _flatten(tensor: Any, depth: int) -> Any:
-    """Join the first `depth` axes; None stays None."""
-    if tensor is None or depth == 1:
+    """Join the first `depth` axes."""
+    if depth == 1:
         return tensor
     return ops.reshape(tensor, (-1, *ops.shape(tensor)[depth:]))
 
 
 def _accepts_mask(layer: keras.layers.Layer) -> bool:
     return "mask" in inspect.signature(layer.call).parameters
-
-
-def _check_parts(banks: list[Any], gate: Any) -> None:
-    owner = "MixtureOfExperts"
-    require(
-        banks and all(isinstance(bank, ExpertBank) for bank in banks),
-        owner,
-        "`experts` must be one or more banks (DenseExpert, ConvExpert, ...).",
-        experts=banks,
-    )
-    require(
-        isinstance(gate, keras.layers.Layer), owner, "`gate` must be a Keras layer.", gate=gate
-    )
-    num_experts = sum(bank.num_experts for bank in banks)
-    columns = getattr(gate, "num_experts", num_experts)
-    require(
-        columns == num_experts,
-        owner,
-        f"the gate must have one output for each of the {num_experts} experts.",
-        gate_num_experts=columns,
-    )

@@ -44,7 +44,12 @@ class ProjectedBank(ExpertBank):
             "`output_units` must be an integer above 0, or None.",
             output_units=output_units,
         )
-        require(0 <= dropout < 1, owner, "`dropout` must be in [0, 1).", dropout=dropout)
+        require(
+            0 <= dropout < 1,
+            owner,
+            "`dropout` must be in [0, 1).",
+            dropout=dropout,
+        )
         self.output_units = output_units
         self.output_activation = keras.activations.get(output_activation)
         self.dropout = dropout
@@ -56,7 +61,9 @@ class ProjectedBank(ExpertBank):
     def split_trunk(self) -> list[Any]:
         raise NotImplementedError
 
-    def run_trunk(self, trunk: Any, rows: Any, mask: Any, training: bool | None) -> Any:
+    def run_trunk(
+        self, trunk: Any, rows: Any, mask: Any, training: bool | None
+    ) -> Any:
         raise NotImplementedError
 
     def trunk_output_shape(
@@ -100,7 +107,11 @@ class ProjectedBank(ExpertBank):
         return list(zip(trunks, projections, strict=True))
 
     def run_expert(
-        self, expert: Any, rows: Any, mask: Any = None, training: bool | None = None
+        self,
+        expert: Any,
+        rows: Any,
+        mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         trunk, projection = expert
         outputs = self.run_trunk(trunk, rows, mask, training)
@@ -114,18 +125,27 @@ class ProjectedBank(ExpertBank):
         self, row_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         shape = self.trunk_output_shape(row_shape)
-        return shape if self.output_units is None else (*shape[:-1], self.output_units)
+        return (
+            shape
+            if self.output_units is None
+            else (*shape[:-1], self.output_units)
+        )
 
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
         count = self.count_trunk(row_shape)
         if self.output_units is not None:
-            count += math.prod(self.trunk_output_shape(row_shape)) * self.output_units
+            count += (
+                math.prod(self.trunk_output_shape(row_shape))
+                * self.output_units
+            )
         return count
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "output_units": self.output_units,
-            "output_activation": keras.activations.serialize(self.output_activation),
+            "output_activation": keras.activations.serialize(
+                self.output_activation
+            ),
             "dropout": self.dropout,
         }

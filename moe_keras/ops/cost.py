@@ -6,7 +6,6 @@ sum of n rows of width w counts n*w. `active` counts the experts that a row
 reaches, `total` all of them; gate and fusion are always in both.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import keras
 
 from moe_keras.errors import require
+from moe_keras.ops.cost_rules import FREE, RULES
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class ModelCost:
         rows = [*self.layers.items(), ("sum", Cost(self.total, self.active))]
         width = max(len(name) for name, _ in rows)
         return "\n".join(
-            f"{name:<{width}} {cost.active:>14,.0f} active {cost.total:>14,} total"
+            f"{name:<{width}} {cost.active:>14,.0f} active"
+            f" {cost.total:>14,} total"
             for name, cost in rows
         )
 
@@ -93,14 +94,18 @@ class _Counter:
     def __init__(self, expert_load: Mapping[str, Sequence[float]]) -> None:
         self._expert_load = expert_load
 
-    def count_model(self, model: Any, input_shape: Any = None) -> dict[str, Cost]:
+    def count_model(
+        self, model: Any, input_shape: Any = None
+    ) -> dict[str, Cost]:
         costs: dict[str, Cost] = {}
         for node in _calls(model, input_shape):
             layer = node.operation
             shapes = [tuple(tensor.shape) for tensor in node.input_tensors]
             if isinstance(layer, keras.Model):
                 inner = self.count_model(layer, shapes[0])
-                found = {f"{layer.name}/{name}": cost for name, cost in inner.items()}
+                found = {
+                    f"{layer.name}/{name}": cost for name, cost in inner.items()
+                }
             else:
                 gate = getattr(layer, "gate", None) or _gate_behind(node)
                 load = self._load_of(layer, gate)
@@ -165,9 +170,13 @@ def _calls(model: Any, input_shape: Any) -> list[Any]:
         "`model` must be functional or sequential, and built.",
         model=model,
     )
-    if input_shape is not None and tuple(input_shape) != tuple(model.inputs[0].shape):
+    if input_shape is not None and tuple(input_shape) != tuple(
+        model.inputs[0].shape
+    ):
         # The same layers along a second graph, at the wanted shape.
-        inputs = keras.Input(tuple(input_shape)[1:], dtype=model.inputs[0].dtype)
+        inputs = keras.Input(
+            tuple(input_shape)[1:], dtype=model.inputs[0].dtype
+        )
         model = keras.models.clone_model(
             model, input_tensors=inputs, clone_function=lambda layer: layer
         )
@@ -177,112 +186,6 @@ def _calls(model: Any, input_shape: Any) -> list[Any]:
 
 
 def _gate_behind(node: Any) -> Any:
-    """The gating layer whose gates are this call's last tensor, if it is one."""
+    """The layer whose gates are this call's last tensor, if one gates."""
     operation = node.input_tensors[-1]._keras_history.operation
     return operation if hasattr(operation, "choices") else None
-
-
-def size_of(shape: Sequence[int | None]) -> int:
-    """Product of the sizes of a shape without its batch axis, all known."""
-    require(
-        None not in shape,
-        "count_multiply_adds",
-        "a size must be known; give `input_shape`.",
-        shape=tuple(shape),
-    )
-    return math.prod(shape)  # type: ignore[arg-type]
-
-
-def _spatial(layer: Any, shape: Any) -> int:
-    first = layer.data_format == "channels_first"
-    return size_of(shape[2:] if first else shape[1:-1])
-
-
-def _dense(layer: Any, shapes: Any, output: Any) -> int:
-    return size_of(shapes[0][1:]) * int(layer.units)
-
-
-def _einsum_dense(layer: Any, shapes: Any, output: Any) -> int:
-    # Each output value sums over the kernel axes that it does not have.
-    inputs, kernel = layer.equation.split("->")[0].split(",")
-    result = layer.equation.split("->")[1]
-    summed = [
-        size
-        for letter, size in zip(kernel, layer.kernel.shape, strict=True)
-        if letter not in result
-    ]
-    return size_of(output[1:]) * math.prod(summed)
-
-
-def _conv(layer: Any, shapes: Any, output: Any) -> int:
-    return _spatial(layer, output) * math.prod(layer.kernel.shape)
-
-
-def _conv_transpose(layer: Any, shapes: Any, output: Any) -> int:
-    return _spatial(layer, shapes[0]) * math.prod(layer.kernel.shape)
-
-
-def _separable(layer: Any, shapes: Any, output: Any) -> int:
-    size = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-    return _spatial(layer, output) * size
-
-
-def _recurrent(layer: Any, shapes: Any, output: Any) -> int:
-    cell = layer.cell
-    size = math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape)
-    return size_of(shapes[0][1:2]) * size
-
-
-def _bidirectional(layer: Any, shapes: Any, output: Any) -> int:
-    ways = (layer.forward_layer, layer.backward_layer)
-    return sum(_recurrent(way, shapes, output) for way in ways)
-
-
-def _attention(layer: Any, shapes: Any, output: Any) -> int:
-    queries = size_of(shapes[0][1:-1])
-    keys = size_of(shapes[1][1:-1] if len(shapes) > 1 else shapes[0][1:-1])
-    parts = (
-        (layer.query_dense, queries),
-        (layer.key_dense, keys),
-        (layer.value_dense, keys),
-        (layer.output_dense, queries),
-    )
-    projections = sum(rows * math.prod(part.kernel.shape) for part, rows in parts)
-    widths = layer.key_dim + (layer.value_dim or layer.key_dim)
-    return projections + queries * keys * layer.num_heads * widths
-
-
-_layers = keras.layers
-
-# First match wins, so a subclass stands before its parent.
-RULES: dict[Any, Any] = {
-    (_layers.SeparableConv1D, _layers.SeparableConv2D): _separable,
-    (_layers.Conv1DTranspose, _layers.Conv2DTranspose, _layers.Conv3DTranspose): _conv_transpose,
-    (_layers.Conv1D, _layers.Conv2D, _layers.Conv3D): _conv,
-    (_layers.DepthwiseConv1D, _layers.DepthwiseConv2D): _conv,
-    _layers.Dense: _dense,
-    _layers.EinsumDense: _einsum_dense,
-    (_layers.GRU, _layers.LSTM, _layers.SimpleRNN): _recurrent,
-    _layers.Bidirectional: _bidirectional,
-    _layers.MultiHeadAttention: _attention,
-}
-
-# Layers with weights, or seeds, whose work is element-wise or a lookup.
-FREE = (
-    _layers.BatchNormalization,
-    _layers.LayerNormalization,
-    _layers.GroupNormalization,
-    _layers.RMSNormalization,
-    _layers.UnitNormalization,
-    _layers.Normalization,
-    _layers.Embedding,
-    _layers.PReLU,
-    _layers.Dropout,
-    _layers.SpatialDropout1D,
-    _layers.SpatialDropout2D,
-    _layers.GaussianNoise,
-    _layers.RandomFlip,
-    _layers.RandomTranslation,
-    _layers.RandomRotation,
-    _layers.RandomZoom,
-)

@@ -30,12 +30,18 @@ class SortedPlan:
         flat = ops.reshape(ops.cast(experts, "int32"), (-1,))
         order = ops.cast(ops.argsort(flat), "int32")
         self.group_sizes = ops.sum(
-            ops.cast(ops.expand_dims(flat, -1) == ops.arange(num_experts, dtype="int32"), "int32"),
+            ops.cast(
+                ops.expand_dims(flat, -1)
+                == ops.arange(num_experts, dtype="int32"),
+                "int32",
+            ),
             axis=0,
         )
         self._routed = ops.sum(self.group_sizes)
         # Rows without an expert sort behind all others.
-        self._sources = kernels.first_rows(order, self._routed) // self.num_choices
+        self._sources = (
+            kernels.first_rows(order, self._routed) // self.num_choices
+        )
         self._slots = ops.cast(ops.argsort(order), "int32")
 
     @classmethod
@@ -49,7 +55,9 @@ class SortedPlan:
         num_experts = gates.shape[-1]
         weights, experts = ops.top_k(gates, top_k)
         experts = ops.cast(experts, "int32")
-        return cls(ops.where(weights == 0, num_experts, experts), num_experts), weights
+        return cls(
+            ops.where(weights == 0, num_experts, experts), num_experts
+        ), weights
 
     @classmethod
     def from_gates(cls, gates: Any) -> "SortedPlan":
@@ -76,10 +84,14 @@ class SortedPlan:
         padded = ops.concatenate([outputs, nothing], axis=0)
         slots = ops.where(self._slots < self._routed, self._slots, rows)
         picked = ops.take(padded, slots, axis=0)
-        return ops.reshape(picked, (-1, self.num_choices, *ops.shape(outputs)[1:]))
+        return ops.reshape(
+            picked, (-1, self.num_choices, *ops.shape(outputs)[1:])
+        )
 
 
-def map_groups(run: Any, experts: list[Any], rows: Any, group_sizes: Any) -> Any:
+def map_groups(
+    run: Any, experts: list[Any], rows: Any, group_sizes: Any
+) -> Any:
     """Apply expert e to run e of the rows and join the results.
 
     Args:
@@ -92,7 +104,9 @@ def map_groups(run: Any, experts: list[Any], rows: Any, group_sizes: Any) -> Any
     Returns:
         `(M, ...)`, in the order of the rows.
     """
-    parts = [kernels.split_rows(tensor, group_sizes, len(experts)) for tensor in rows]
+    parts = [
+        kernels.split_rows(tensor, group_sizes, len(experts)) for tensor in rows
+    ]
     results = [
         run(expert, *groups)
         for expert, *groups in zip(experts, *parts, strict=True)

@@ -6,7 +6,7 @@ from keras import ops
 
 
 def weighted_sum(outputs: Any, gates: Any) -> Any:
-    """y = sum_e g_e f_e(x).
+    """Y = sum_e g_e f_e(x).
 
     Args:
         outputs: float `(P..., E, R...)`, one slice per expert.

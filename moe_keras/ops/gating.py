@@ -38,7 +38,10 @@ def choose_top_k(scores: Any, k: int) -> Any:
     num_experts = scores.shape[-1]
     _, experts = ops.top_k(scores, k)
     return ops.any(
-        ops.equal(ops.expand_dims(experts, -1), ops.arange(num_experts, dtype=experts.dtype)),
+        ops.equal(
+            ops.expand_dims(experts, -1),
+            ops.arange(num_experts, dtype=experts.dtype),
+        ),
         axis=-2,
     )
 

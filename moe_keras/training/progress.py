@@ -42,9 +42,13 @@ class ProgressBar(keras.callbacks.Callback):
         )
         self._progress.start()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         if self._progress is not None:
-            text = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+            text = "  ".join(
+                f"{name} {value:.4f}" for name, value in (logs or {}).items()
+            )
             self._progress.update(self._task, completed=epoch + 1, logs=text)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -81,14 +81,15 @@ def build_image_moe(
             which cancels the one gate and with it the router's gradient.
 
     Example:
-
     >>> model = build_image_moe((28, 28, 1), 10)
     >>> model.compile(
     ...     "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
     ... )
     >>> model.fit(images, labels)
     """
-    _check_arguments(input_shape, num_classes, experts, top_k, fusion, augmentation)
+    _check_arguments(
+        input_shape, num_classes, experts, top_k, fusion, augmentation
+    )
     probabilities = fusion == "probabilities"
     head = {
         "output_units": num_classes if probabilities else feature_units,
@@ -97,7 +98,9 @@ def build_image_moe(
     }
     banks = _build_banks(experts, expert_filters, recurrent_units, head)
     if gate is None:
-        gate = GatingLayer(sum(bank.num_experts for bank in banks), top_k=top_k, name="gating")
+        gate = GatingLayer(
+            sum(bank.num_experts for bank in banks), top_k=top_k, name="gating"
+        )
 
     images = keras.Input(tuple(input_shape), name="images")
     x = _standardise(images)
@@ -113,7 +116,9 @@ def build_image_moe(
         y = keras.layers.Dense(num_classes, name="logits")(y)
         y = keras.layers.Softmax(dtype="float32", name="probabilities")(y)
     else:
-        y = keras.layers.Activation("linear", dtype="float32", name="probabilities")(y)
+        y = keras.layers.Activation(
+            "linear", dtype="float32", name="probabilities"
+        )(y)
     return keras.Model(images, y, name=name)
 
 
@@ -123,7 +128,7 @@ def _build_banks(
     recurrent_units: int,
     head: dict[str, Any],
 ) -> list[ExpertBank]:
-    kinds = {
+    kinds: dict[str, Any] = {
         "conv": lambda count: ConvExpert(
             expert_filters,
             count,
@@ -133,7 +138,11 @@ def _build_banks(
             **head,
         ),
         "recurrent": lambda count: RecurrentExpert(
-            recurrent_units, count, bidirectional=True, name="recurrent_experts", **head
+            recurrent_units,
+            count,
+            bidirectional=True,
+            name="recurrent_experts",
+            **head,
         ),
     }
     for kind in experts:
@@ -149,7 +158,11 @@ def _build_banks(
 def _standardise(images: Any) -> Any:
     """Mean 0 and variance 1 over the pixels of each image."""
     return keras.layers.LayerNormalization(
-        axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, name="standardise"
+        axis=(1, 2, 3),
+        center=False,
+        scale=False,
+        epsilon=1e-6,
+        name="standardise",
     )(images)
 
 
@@ -158,7 +171,9 @@ def _augment(x: Any, strength: float) -> Any:
         strength, strength, fill_mode="nearest", name="shift"
     )(x)
     # The factor is a share of a whole turn.
-    return keras.layers.RandomRotation(strength / 4, fill_mode="nearest", name="turn")(x)
+    return keras.layers.RandomRotation(
+        strength / 4, fill_mode="nearest", name="turn"
+    )(x)
 
 
 def _check_arguments(
@@ -175,7 +190,8 @@ def _check_arguments(
         and all(map(is_count, input_shape))
         and min(input_shape[:2]) >= SMALLEST_SIDE,
         owner,
-        f"`input_shape` must be (H, W, C) with H and W at least {SMALLEST_SIDE}.",
+        "`input_shape` must be (H, W, C) with H and W at least "
+        f"{SMALLEST_SIDE}.",
         input_shape=input_shape,
     )
     require(
@@ -191,7 +207,10 @@ def _check_arguments(
         experts=experts,
     )
     require(
-        fusion in FUSIONS, owner, f"`fusion` must be one of {FUSIONS}.", fusion=fusion
+        fusion in FUSIONS,
+        owner,
+        f"`fusion` must be one of {FUSIONS}.",
+        fusion=fusion,
     )
     require(
         top_k != 1 or fusion == "features",

@@ -42,7 +42,12 @@ def dense_twin(
         ValueError: when there is no mixture in the model, or its bank has no
             widths to scale (`ModelExpert`).
     """
-    require(match in MATCHES, "dense_twin", f"`match` must be one of {MATCHES}.", match=match)
+    require(
+        match in MATCHES,
+        "dense_twin",
+        f"`match` must be one of {MATCHES}.",
+        match=match,
+    )
     costs = count_multiply_adds(model, expert_load=expert_load).layers
     replaced = []
 
@@ -50,7 +55,11 @@ def dense_twin(
         if not isinstance(layer, MixtureOfExperts):
             return type(layer).from_config(layer.get_config())
         replaced.append(layer.name)
-        target = layer.count_params() if match == "parameters" else costs[layer.name].active
+        target = (
+            layer.count_params()
+            if match == "parameters"
+            else costs[layer.name].active
+        )
         return _dense_expert(layer, match, bank, target)
 
     twin = keras.models.clone_model(model, clone_function=clone)
@@ -88,7 +97,9 @@ def _dense_expert(
     output_shape = mixture.compute_output_shape(inputs_shape)[1:]
     # At most one size may be left open; it is the number of positions.
     shape = tuple(-1 if length is None else length for length in output_shape)
-    outputs = keras.layers.Reshape(shape, name="drop_expert_axis")(expert(inputs))
+    outputs = keras.layers.Reshape(shape, name="drop_expert_axis")(
+        expert(inputs)
+    )
     return keras.Model(inputs, outputs, name=mixture.name)
 
 
@@ -97,7 +108,10 @@ def _scale_to(
 ) -> ExpertBank:
     """The bank of one expert whose size is nearest to the target."""
     widths = pattern.widths()
-    widest = max(max(width) if isinstance(width, tuple) else width for width in widths.values())
+    widest = max(
+        max(width) if isinstance(width, tuple) else width
+        for width in widths.values()
+    )
 
     def scaled(steps: int) -> ExpertBank:
         factor = steps / widest
@@ -108,7 +122,8 @@ def _scale_to(
                 if isinstance(width, tuple)
                 else max(1, round(factor * width))
             )
-        return type(pattern).from_config(config)
+        expert: ExpertBank = type(pattern).from_config(config)
+        return expert
 
     low, high = 1, 2
     while size(scaled(high)) < target:
@@ -119,5 +134,7 @@ def _scale_to(
             low = middle
         else:
             high = middle
-    nearest: Any = min((low, high), key=lambda steps: abs(size(scaled(steps)) - target))
+    nearest: Any = min(
+        (low, high), key=lambda steps: abs(size(scaled(steps)) - target)
+    )
     return scaled(nearest)

@@ -54,7 +54,6 @@ class ConvExpert(ProjectedBank):
         per expert, not yet weighted, zeros where the gate is 0.
 
     Example:
-
     >>> bank = ConvExpert((16, 32), num_experts=4, pool_size=2)
     >>> bank(np.ones((2, 28, 28, 1), "float32")).shape
     TensorShape([2, 4, 7, 7, 32])
@@ -77,7 +76,9 @@ class ConvExpert(ProjectedBank):
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ):
-        super().__init__(num_experts, output_units, output_activation, dropout, **kwargs)
+        super().__init__(
+            num_experts, output_units, output_activation, dropout, **kwargs
+        )
         widths = (filters,) if isinstance(filters, int) else tuple(filters)
         require(
             widths and all(map(is_count, widths)),
@@ -85,7 +86,10 @@ class ConvExpert(ProjectedBank):
             "`filters` must be an integer above 0 or a sequence of them.",
             filters=filters,
         )
-        for name, value in (("kernel_size", kernel_size), ("pool_size", pool_size)):
+        for name, value in (
+            ("kernel_size", kernel_size),
+            ("pool_size", pool_size),
+        ):
             require(
                 is_count(value),
                 "ConvExpert",
@@ -133,7 +137,9 @@ class ConvExpert(ProjectedBank):
                 )
             )
             self._biases.append(
-                self.add_weight((self.num_experts, width), "zeros", name=f"bias_{block}")
+                self.add_weight(
+                    (self.num_experts, width), "zeros", name=f"bias_{block}"
+                )
             )
             channels = width
 
@@ -149,15 +155,23 @@ class ConvExpert(ProjectedBank):
         ]
         return list(zip(*blocks, strict=True))
 
-    def run_trunk(self, trunk: Any, rows: Any, mask: Any, training: bool | None) -> Any:
+    def run_trunk(
+        self, trunk: Any, rows: Any, mask: Any, training: bool | None
+    ) -> Any:
         maps = rows
         for kernel, bias in trunk:
-            maps = ops.conv(maps, kernel, padding="same", data_format="channels_last")
+            maps = ops.conv(
+                maps, kernel, padding="same", data_format="channels_last"
+            )
             maps = self.activation(maps + bias)
             if self.pool_size > 1:
                 side = (self.pool_size, self.pool_size)
                 maps = ops.max_pool(
-                    maps, side, side, padding="same", data_format="channels_last"
+                    maps,
+                    side,
+                    side,
+                    padding="same",
+                    data_format="channels_last",
                 )
         if self.pooling == "avg":
             return ops.mean(maps, axis=(1, 2))
@@ -192,7 +206,10 @@ class ConvExpert(ProjectedBank):
 
     def _pooled(self, sides: list[int | None]) -> list[int | None]:
         """Sizes behind a "same" pooling, which rounds up."""
-        return [None if side is None else -(-side // self.pool_size) for side in sides]
+        return [
+            None if side is None else -(-side // self.pool_size)
+            for side in sides
+        ]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -202,6 +219,10 @@ class ConvExpert(ProjectedBank):
             "pool_size": self.pool_size,
             "pooling": self.pooling,
             "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
         }

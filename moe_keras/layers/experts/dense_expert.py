@@ -1,5 +1,6 @@
 """Dense experts: f_e(x) = a(x W_e + b_e), or with a hidden layer between."""
 
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -54,7 +55,6 @@ class DenseExpert(ExpertBank):
         (2017), arXiv:1701.06538, E_i(x) of eq. 1.
 
     Example:
-
     >>> DenseExpert(16, num_experts=4)(np.ones((2, 8), "float32")).shape
     TensorShape([2, 4, 16])
     """
@@ -76,7 +76,12 @@ class DenseExpert(ExpertBank):
         **kwargs: Any,
     ):
         super().__init__(num_experts, **kwargs)
-        require(is_count(units), "DenseExpert", "`units` must be an integer above 0.", units=units)
+        require(
+            is_count(units),
+            "DenseExpert",
+            "`units` must be an integer above 0.",
+            units=units,
+        )
         require(
             hidden_units is None or is_count(hidden_units),
             "DenseExpert",
@@ -104,7 +109,7 @@ class DenseExpert(ExpertBank):
         if self.hidden_units is not None:
             widths.insert(1, self.hidden_units)
         self._kernels, self._biases = [], []
-        for depth, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for depth, (fan_in, fan_out) in enumerate(pairwise(widths)):
             suffix = f"_{depth}" if depth else ""
             self._kernels.append(
                 self.add_weight(
@@ -116,25 +121,47 @@ class DenseExpert(ExpertBank):
             )
             if self.use_bias:
                 self._biases.append(
-                    self.add_weight((self.num_experts, fan_out), "zeros", name=f"bias{suffix}")
+                    self.add_weight(
+                        (self.num_experts, fan_out),
+                        "zeros",
+                        name=f"bias{suffix}",
+                    )
                 )
 
     def split_bank(self) -> list[Any]:
         """E pairs: the kernels and the biases of one expert, layer by layer."""
         pairs = (
-            zip(*[kernels.unstack(ops.convert_to_tensor(bank)) for bank in banks], strict=True)
+            zip(
+                *[
+                    kernels.unstack(ops.convert_to_tensor(bank))
+                    for bank in banks
+                ],
+                strict=True,
+            )
             for banks in (self._kernels, self._biases)
         )
         matrices, biases = pairs
-        return list(zip(matrices, biases if self.use_bias else ((),) * self.num_experts, strict=True))
+        return list(
+            zip(
+                matrices,
+                biases if self.use_bias else ((),) * self.num_experts,
+                strict=True,
+            )
+        )
 
     def run_expert(
-        self, expert: Any, rows: Any, mask: Any = None, training: bool | None = None
+        self,
+        expert: Any,
+        rows: Any,
+        mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         matrices, biases = expert
         return self._forward(rows, matrices, biases, ops.matmul, training)
 
-    def run_all(self, rows: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def run_all(
+        self, rows: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
         # (1, N, ..., D) @ (E, 1.., D, U): one batched product for all experts.
         extra = (1,) * (len(rows.shape) - 2)
         matrices = [
@@ -155,7 +182,11 @@ class DenseExpert(ExpertBank):
         return self.run_expert(expert, *group, training=training)
 
     def run_groups(
-        self, rows: Any, group_sizes: Any, mask: Any = None, training: bool | None = None
+        self,
+        rows: Any,
+        group_sizes: Any,
+        mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         if kernels.DYNAMIC_SHAPES:
             return super().run_groups(rows, group_sizes, mask, training)
@@ -176,9 +207,14 @@ class DenseExpert(ExpertBank):
         )
 
     def _forward(
-        self, rows: Any, matrices: Any, biases: Any, product: Any, training: bool | None
+        self,
+        rows: Any,
+        matrices: Any,
+        biases: Any,
+        product: Any,
+        training: bool | None,
     ) -> Any:
-        """The formula of one expert, whatever its product of rows and kernel."""
+        """One expert's formula, whatever its product of rows and kernel."""
         last = len(matrices) - 1
         for depth, matrix in enumerate(matrices):
             if depth == last:
@@ -198,7 +234,11 @@ class DenseExpert(ExpertBank):
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
         *positions, features = row_shape
         hidden = self.hidden_units
-        one = features * self.units if hidden is None else hidden * (features + self.units)
+        one = (
+            features * self.units
+            if hidden is None
+            else hidden * (features + self.units)
+        )
         for size in positions:
             one *= size
         return one
@@ -213,9 +253,15 @@ class DenseExpert(ExpertBank):
             "units": self.units,
             "hidden_units": self.hidden_units,
             "activation": keras.activations.serialize(self.activation),
-            "output_activation": keras.activations.serialize(self.output_activation),
+            "output_activation": keras.activations.serialize(
+                self.output_activation
+            ),
             "dropout": self.dropout,
             "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
         }

@@ -31,12 +31,13 @@ class ModelExpert(ExpertBank):
         `(B, 1, U)`: the model's output behind an expert axis of length 1.
 
     Example:
-
     >>> ModelExpert(pretrained, trainable=False)(images).shape
     TensorShape([32, 1, 10])
     """
 
-    def __init__(self, model: keras.Model, trainable: bool = True, **kwargs: Any):
+    def __init__(
+        self, model: keras.Model, trainable: bool = True, **kwargs: Any
+    ):
         require(
             isinstance(model, keras.Model),
             "ModelExpert",
@@ -64,14 +65,22 @@ class ModelExpert(ExpertBank):
         return [self.model]
 
     def run_expert(
-        self, expert: Any, rows: Any, mask: Any = None, training: bool | None = None
+        self,
+        expert: Any,
+        rows: Any,
+        mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         return expert(rows, training=training)
 
     def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
         # Without rows the model must not learn statistics from the row of zeros
         # that it runs on.
-        states = expert.non_trainable_variables if training and self.trainable else []
+        states = (
+            expert.non_trainable_variables
+            if training and self.trainable
+            else []
+        )
         before = [ops.copy(state.value) for state in states]
         outputs = super().run_group(expert, group, training)
         rows = ops.shape(group[0])[0]

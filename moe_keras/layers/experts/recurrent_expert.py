@@ -51,7 +51,6 @@ class RecurrentExpert(ProjectedBank):
         (1997), Neural Computation 9(8) (LSTM); both as in `keras.layers`.
 
     Example:
-
     >>> bank = RecurrentExpert(32, num_experts=2)
     >>> bank(np.ones((4, 28, 28, 1), "float32")).shape
     TensorShape([4, 2, 32])
@@ -68,12 +67,20 @@ class RecurrentExpert(ProjectedBank):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(num_experts, output_units, output_activation, dropout, **kwargs)
-        require(
-            is_count(units), "RecurrentExpert", "`units` must be an integer above 0.", units=units
+        super().__init__(
+            num_experts, output_units, output_activation, dropout, **kwargs
         )
         require(
-            cell in CELLS, "RecurrentExpert", f"`cell` must be one of {tuple(CELLS)}.", cell=cell
+            is_count(units),
+            "RecurrentExpert",
+            "`units` must be an integer above 0.",
+            units=units,
+        )
+        require(
+            cell in CELLS,
+            "RecurrentExpert",
+            f"`cell` must be one of {tuple(CELLS)}.",
+            cell=cell,
         )
         self.units = units
         self.cell = cell
@@ -82,7 +89,9 @@ class RecurrentExpert(ProjectedBank):
         layer_class, _ = CELLS[cell]
         self._networks = []
         for e in range(num_experts):
-            network = layer_class(units, dtype=self.dtype_policy, name=f"{cell}_{e}")
+            network = layer_class(
+                units, dtype=self.dtype_policy, name=f"{cell}_{e}"
+            )
             if bidirectional:
                 network = keras.layers.Bidirectional(
                     network, dtype=self.dtype_policy, name=f"bidirectional_{e}"
@@ -104,7 +113,9 @@ class RecurrentExpert(ProjectedBank):
     def split_trunk(self) -> list[Any]:
         return list(self._networks)
 
-    def run_trunk(self, trunk: Any, rows: Any, mask: Any, training: bool | None) -> Any:
+    def run_trunk(
+        self, trunk: Any, rows: Any, mask: Any, training: bool | None
+    ) -> Any:
         steps = rows.shape[1] or ops.shape(rows)[1]
         sequence = ops.reshape(rows, (-1, steps, math.prod(rows.shape[2:])))
         return trunk(sequence, mask=mask, training=training)

@@ -7,7 +7,8 @@ from keras import ops
 
 from moe_keras.errors import require
 from moe_keras.layers.registration import register
-from moe_keras.ops.cost import Cost, size_of
+from moe_keras.ops.cost import Cost
+from moe_keras.ops.cost_rules import size_of
 from moe_keras.ops.fusion import weighted_sum
 
 
@@ -32,7 +33,6 @@ class WeightedFusion(keras.layers.Layer):
     Source: Jacobs et al. (1991), Neural Computation 3(1), eq. 1.2.
 
     Example:
-
     >>> gates = GatingLayer(4)(x)
     >>> WeightedFusion()([DenseExpert(16, num_experts=4)(x, gates), gates])
     """
@@ -40,7 +40,11 @@ class WeightedFusion(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         *outputs, gates = inputs
         axis = len(gates.shape) - 1
-        joined = outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=axis)
+        joined = (
+            outputs[0]
+            if len(outputs) == 1
+            else ops.concatenate(outputs, axis=axis)
+        )
         return weighted_sum(joined, gates)
 
     def build(self, input_shape: Any) -> None:
@@ -59,7 +63,8 @@ class WeightedFusion(keras.layers.Layer):
         axis = len(gates) - 1
         for shape in outputs:
             require(
-                len(shape) > axis and shape[axis + 1 :] == outputs[0][axis + 1 :],
+                len(shape) > axis
+                and shape[axis + 1 :] == outputs[0][axis + 1 :],
                 "WeightedFusion",
                 "banks must agree on the shape of one expert's output.",
                 output_shapes=[tuple(s) for s in outputs],
@@ -68,7 +73,8 @@ class WeightedFusion(keras.layers.Layer):
         require(
             num_experts == gates[-1],
             "WeightedFusion",
-            f"`gates` must have one column for each of the {num_experts} experts.",
+            "`gates` must have one column for each of the "
+            f"{num_experts} experts.",
             gates_shape=tuple(gates),
         )
         return (*outputs[0][:axis], *outputs[0][axis + 1 :])
@@ -82,4 +88,7 @@ class WeightedFusion(keras.layers.Layer):
         """
         num_experts = shapes[-1][-1]
         one = size_of(self.compute_output_shape(shapes)[1:])
-        return Cost(one * num_experts, one * (num_experts if load is None else sum(load)))
+        return Cost(
+            one * num_experts,
+            one * (num_experts if load is None else sum(load)),
+        )

@@ -9,7 +9,8 @@ from moe_keras.errors import is_count, require
 from moe_keras.layers.gates_record import note_gates
 from moe_keras.layers.registration import register
 from moe_keras.ops import balance, gating
-from moe_keras.ops.cost import Cost, size_of
+from moe_keras.ops.cost import Cost
+from moe_keras.ops.cost_rules import size_of
 
 LEVELS = ("auto", "sample", "position")
 
@@ -63,7 +64,6 @@ class GatingLayer(keras.layers.Layer):
         al. (2022), arXiv:2202.08906 (z-loss).
 
     Example:
-
     >>> GatingLayer(4, top_k=2)(np.ones((3, 8), "float32")).shape
     TensorShape([3, 4])
     """
@@ -84,7 +84,9 @@ class GatingLayer(keras.layers.Layer):
     ):
         # The router reads its input as it comes, not cast down to half.
         super().__init__(autocast=False, **kwargs)
-        _check_arguments(num_experts, top_k, noisy, temperature, level, balance_loss, z_loss)
+        _check_arguments(
+            num_experts, top_k, noisy, temperature, level, balance_loss, z_loss
+        )
         self.num_experts = num_experts
         self.top_k = top_k
         self.noisy = noisy
@@ -130,14 +132,22 @@ class GatingLayer(keras.layers.Layer):
         )
         self._by_sample = self.resolve_level(len(input_shape)) == "sample"
         shape = (input_shape[-1], self.num_experts)
-        self.kernel = self._add_router_weight(shape, self.kernel_initializer, "kernel")
+        self.kernel = self._add_router_weight(
+            shape, self.kernel_initializer, "kernel"
+        )
         if self.noisy:
             # Zero, as in the paper: every expert starts with the same noise.
-            self.noise_kernel = self._add_router_weight(shape, "zeros", "noise_kernel")
+            self.noise_kernel = self._add_router_weight(
+                shape, "zeros", "noise_kernel"
+            )
 
-    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def call(
+        self, inputs: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
         require(
-            keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)),
+            keras.backend.is_float_dtype(
+                keras.backend.standardize_dtype(inputs.dtype)
+            ),
             "GatingLayer",
             "`inputs` must be of a float dtype.",
             dtype=keras.backend.standardize_dtype(inputs.dtype),
@@ -151,11 +161,15 @@ class GatingLayer(keras.layers.Layer):
             )
             noise_logits = ops.matmul(rows, self.noise_kernel)
             selection = gating.add_noise(logits, noise_logits, normal)
-        gates, chosen = gating.softmax_gates(selection, self.top_k, self.normalize)
+        gates, chosen = gating.softmax_gates(
+            selection, self.top_k, self.normalize
+        )
         if training and self.is_sparse:
             self._add_losses(logits, chosen, real)
         if real is not None:
-            gates = ops.where(ops.expand_dims(real, -1) > 0, gates, ops.zeros_like(gates))
+            gates = ops.where(
+                ops.expand_dims(real, -1) > 0, gates, ops.zeros_like(gates)
+            )
         gates = ops.cast(gates, self.compute_dtype)
         note_gates(self.name, gates)
         return gates
@@ -163,9 +177,15 @@ class GatingLayer(keras.layers.Layer):
     def _router_dtype(self) -> str:
         return "float64" if self.compute_dtype == "float64" else "float32"
 
-    def _add_router_weight(self, shape: Any, initializer: Any, name: str) -> Any:
+    def _add_router_weight(
+        self, shape: Any, initializer: Any, name: str
+    ) -> Any:
         return self.add_weight(
-            shape, initializer, dtype=self._router_dtype(), autocast=False, name=name
+            shape,
+            initializer,
+            dtype=self._router_dtype(),
+            autocast=False,
+            name=name,
         )
 
     def _rows(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
@@ -179,7 +199,9 @@ class GatingLayer(keras.layers.Layer):
         weights = ops.expand_dims(real, -1)
         kept = ops.where(weights > 0, inputs, ops.zeros_like(inputs))
         count = ops.maximum(ops.sum(weights, axis=positions), 1.0)
-        return ops.sum(kept, axis=positions) / count, ops.max(real, axis=positions)
+        return ops.sum(kept, axis=positions) / count, ops.max(
+            real, axis=positions
+        )
 
     def _add_losses(self, logits: Any, chosen: Any, real: Any) -> None:
         logits = ops.reshape(logits, (-1, self.num_experts))
@@ -187,7 +209,9 @@ class GatingLayer(keras.layers.Layer):
         real = None if real is None else ops.reshape(real, (-1,))
         if self.balance_loss:
             probabilities = ops.softmax(logits, axis=-1)
-            loss = balance.switch_balance_loss(probabilities, chosen, self.choices, real)
+            loss = balance.switch_balance_loss(
+                probabilities, chosen, self.choices, real
+            )
             self.add_loss(self.balance_loss * loss)
         if self.z_loss:
             self.add_loss(self.z_loss * balance.z_loss(logits, real))
@@ -218,7 +242,9 @@ class GatingLayer(keras.layers.Layer):
             "level": self.level,
             "balance_loss": self.balance_loss,
             "z_loss": self.z_loss,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
             "seed": self.seed,
         }
 
@@ -249,13 +275,23 @@ def _check_arguments(
     require(
         not noisy or top_k is not None,
         owner,
-        "`noisy` needs a `top_k`: without a choice there is nothing to explore.",
+        "`noisy` needs a `top_k`: without a choice, nothing is explored.",
         noisy=noisy,
         top_k=top_k,
     )
     require(
-        temperature > 0, owner, "`temperature` must be above 0.", temperature=temperature
+        temperature > 0,
+        owner,
+        "`temperature` must be above 0.",
+        temperature=temperature,
     )
-    require(level in LEVELS, owner, f"`level` must be one of {LEVELS}.", level=level)
-    require(balance_loss >= 0, owner, "`balance_loss` must not be negative.", balance_loss=balance_loss)
+    require(
+        level in LEVELS, owner, f"`level` must be one of {LEVELS}.", level=level
+    )
+    require(
+        balance_loss >= 0,
+        owner,
+        "`balance_loss` must not be negative.",
+        balance_loss=balance_loss,
+    )
     require(z_loss >= 0, owner, "`z_loss` must not be negative.", z_loss=z_loss)

@@ -24,7 +24,10 @@ def split_rows(rows, sizes, num_groups):
             f"(DenseExpert). Received: sizes={sizes}"
         )
     ends = np.cumsum(np.asarray(sizes))
-    return [rows[end - size : end] for end, size in zip(ends, np.asarray(sizes), strict=True)]
+    return [
+        rows[end - size : end]
+        for end, size in zip(ends, np.asarray(sizes), strict=True)
+    ]
 
 
 def unstack(weights):
@@ -34,7 +37,9 @@ def unstack(weights):
 def run_nonempty(function, group):
     if group[0].shape[0]:
         return function(*group)
-    return function(*(jnp.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in group))[:0]
+    return function(
+        *(jnp.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in group)
+    )[:0]
 
 
 def grouped_matmul(rows, kernels, group_sizes):

@@ -20,7 +20,9 @@ def unstack(weights):
 def run_nonempty(function, group):
     if group[0].shape[0]:
         return function(*group)
-    return function(*(tensor.new_zeros((1, *tensor.shape[1:])) for tensor in group))[:0]
+    return function(
+        *(tensor.new_zeros((1, *tensor.shape[1:])) for tensor in group)
+    )[:0]
 
 
 def grouped_matmul(rows, kernels, group_sizes):

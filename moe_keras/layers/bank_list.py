@@ -1,0 +1,114 @@
+"""Several banks of different kinds as one: their expert axes joined."""
+
+from typing import Any
+
+from keras import ops
+
+from moe_keras.errors import require
+from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.ops import kernels
+from moe_keras.ops.cost import Cost
+
+
+class BankList:
+    """The banks behind one gate, in order; expert numbers run through.
+
+    Args:
+        banks: list of `ExpertBank`; the list itself is kept.
+        owner: class named in errors.
+    """
+
+    def __init__(self, banks: list[ExpertBank], owner: str) -> None:
+        require(
+            banks and all(isinstance(bank, ExpertBank) for bank in banks),
+            owner,
+            "`experts` must be one or more banks (DenseExpert, ConvExpert, ...).",
+            experts=banks,
+        )
+        self.banks = banks
+
+    @property
+    def num_experts(self) -> int:
+        """E, over all banks."""
+        return sum(bank.num_experts for bank in self.banks)
+
+    @property
+    def reads_samples(self) -> bool:
+        """Whether an expert of some bank reads a whole sample."""
+        return any(bank.reads_samples for bank in self.banks)
+
+    def build(self, inputs_shape: Any, leading: Any) -> None:
+        """Build the banks for gates `(*leading, E)`."""
+        for bank in self.banks:
+            if not bank.built:
+                bank.build(inputs_shape, (*leading, bank.num_experts))
+            # Whether XLA can compile them is for the mixture to say.
+            bank.supports_jit = True
+
+    def run_dense(
+        self, inputs: Any, gates: Any, mask: Any, training: bool | None
+    ) -> list[Any]:
+        """Every expert on every row: for each bank `(P..., E_b, *R)`."""
+        return [
+            bank(
+                inputs,
+                gates[..., start:end],
+                mask=mask,
+                dispatch="dense",
+                training=training,
+            )
+            for bank, start, end in self._spans()
+        ]
+
+    def run_groups(
+        self, rows: Any, group_sizes: Any, mask: Any, training: bool | None
+    ) -> Any:
+        """Expert e on run e of the rows, `(M, *row) -> (M, *R)`."""
+        if len(self.banks) == 1:
+            (bank,) = self.banks
+            return bank(
+                rows, group_sizes=group_sizes, mask=mask, training=training
+            )
+        sizes = [group_sizes[start:end] for _, start, end in self._spans()]
+        totals = ops.stack([ops.sum(run) for run in sizes])
+        count = len(sizes)
+        parts = kernels.split_rows(rows, totals, count)
+        masks = (
+            [None] * count
+            if mask is None
+            else kernels.split_rows(mask, totals, count)
+        )
+        outputs = [
+            bank(part, group_sizes=run, mask=part_mask, training=training)
+            for bank, part, run, part_mask in zip(
+                self.banks, parts, sizes, masks, strict=True
+            )
+        ]
+        return ops.concatenate(outputs, axis=0)
+
+    def output_shapes(self, inputs_shape: Any, leading: Any) -> list[Any]:
+        """For each bank `(*leading, E_b, *R)`."""
+        return [
+            bank.compute_output_shape(
+                inputs_shape, (*leading, bank.num_experts)
+            )
+            for bank in self.banks
+        ]
+
+    def count_cost(self, inputs_shape: Any, leading: Any, load: Any) -> Cost:
+        """Multiply-adds per example; see `ExpertBank.count_cost`."""
+        cost = Cost(0, 0)
+        for bank, start, end in self._spans():
+            shapes = [inputs_shape, (*leading, bank.num_experts)]
+            cost += bank.count_cost(
+                shapes, None if load is None else load[start:end]
+            )
+        return cost
+
+    def _spans(self) -> list[tuple[ExpertBank, int, int]]:
+        """Each bank with its first expert and the one behind its last."""
+        spans, start = [], 0
+        for bank in self.banks:
+            spans.append((bank, start, start + bank.num_experts))
+            start += bank.num_experts
+        return spans

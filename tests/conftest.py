@@ -1,0 +1,33 @@
+"""What every test starts from: one seed, float32, no leftovers."""
+
+import os
+
+# Before any backend is imported, or it is too late.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "repeatable",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    # The fixture below is meant to run once per test, not once per example.
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+    ],
+)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state():
+    keras.config.set_dtype_policy("float32")
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")

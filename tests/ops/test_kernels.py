@@ -1,0 +1,103 @@
+"""What `keras.ops` lacks: the same on every backend."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from moe_keras.ops import kernels
+from tests.tools import BACKEND, assert_close, draw, numpy_of
+
+
+def sizes_of(*sizes):
+    return ops.convert_to_tensor(np.asarray(sizes, "int32"))
+
+
+def test_split_rows_gives_consecutive_runs():
+    rows = draw(6, 3)
+    parts = kernels.split_rows(ops.convert_to_tensor(rows), sizes_of(1, 0, 5), 3)
+    assert len(parts) == 3
+    for part, expected in zip(parts, (rows[:1], rows[1:1], rows[1:]), strict=True):
+        assert_close(part, expected)
+
+
+def test_unstack_gives_the_slices():
+    bank = draw(3, 2, 4)
+    slices = kernels.unstack(ops.convert_to_tensor(bank))
+    assert len(slices) == 3
+    for actual, expected in zip(slices, bank, strict=True):
+        assert_close(actual, expected)
+
+
+def test_first_rows_cuts_where_shapes_may_depend_on_data():
+    index = ops.convert_to_tensor(np.asarray([4, 2, 0, 1], "int32"))
+    first = numpy_of(kernels.first_rows(index, sizes_of(3)[0]))
+    expected = [4, 2, 0] if kernels.DYNAMIC_SHAPES else [4, 2, 0, 1]
+    np.testing.assert_array_equal(first, expected)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (0, 6, 0), (6, 0, 0), (0, 0, 6)])
+def test_grouped_matmul_is_one_product_per_run(sizes):
+    rows, matrices = draw(6, 4), draw(3, 4, 5, seed=1)
+    actual = kernels.grouped_matmul(
+        ops.convert_to_tensor(rows),
+        ops.convert_to_tensor(matrices),
+        sizes_of(*sizes),
+    )
+    experts = np.repeat(np.arange(3), sizes)
+    expected = [row @ matrices[e] for row, e in zip(rows, experts, strict=True)]
+    assert_close(actual, np.stack(expected))
+
+
+def test_grouped_matmul_clears_what_is_behind_the_last_run():
+    if kernels.DYNAMIC_SHAPES:
+        return  # there, rows behind the last run do not exist
+    rows, matrices = draw(6, 4), draw(2, 4, 5, seed=1)
+    rows[4:] = np.nan
+    actual = numpy_of(
+        kernels.grouped_matmul(
+            ops.convert_to_tensor(rows),
+            ops.convert_to_tensor(matrices),
+            sizes_of(1, 3),
+        )
+    )
+    np.testing.assert_array_equal(actual[4:], np.zeros((2, 5)))
+    assert_close(actual[1:4], rows[1:4] @ matrices[1])
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 3])
+def test_run_nonempty_never_runs_on_nothing(num_rows):
+    seen = []
+
+    def run(rows, marks):
+        seen.append((tuple(rows.shape), tuple(marks.shape)))
+        return rows[:, :2] + 1.0
+
+    rows, marks = draw(num_rows, 3), draw(num_rows, 4)
+    result = kernels.run_nonempty(
+        run, (ops.convert_to_tensor(rows), ops.convert_to_tensor(marks))
+    )
+    at_least = max(num_rows, 1)
+    assert seen == [((at_least, 3), (at_least, 4))]
+    assert_close(result, rows[:, :2] + 1)
+
+
+def test_jax_says_what_it_cannot_compile():
+    if BACKEND != "jax":
+        return
+    import jax
+
+    @jax.jit
+    def split(rows, sizes):
+        return kernels.split_rows(rows, sizes, 2)
+
+    with pytest.raises(ValueError, match="split_rows: the sizes of the groups"):
+        split(draw(4, 2), np.asarray([1, 3], "int32"))
+
+
+def test_a_backend_without_kernels_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    with pytest.raises(ImportError, match="Received: KERAS_BACKEND='numpy'"):
+        importlib.reload(kernels)

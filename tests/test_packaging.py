@@ -1,0 +1,275 @@
+"""The wheel holds what it should, and the files of the project agree."""
+
+import configparser
+import email
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from moe_keras import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# setuptools drops what it does not know, without a word.
+KNOWN_KEYS = {
+    "metadata": {
+        *(
+            "name",
+            "version",
+            "url",
+            "download_url",
+            "project_urls",
+            "author",
+            "author_email",
+        ),
+        *(
+            "maintainer",
+            "maintainer_email",
+            "classifiers",
+            "license",
+            "license_files",
+        ),
+        *(
+            "description",
+            "long_description",
+            "long_description_content_type",
+            "keywords",
+        ),
+        *("platforms", "provides", "requires", "obsoletes"),
+    },
+    "options": {
+        *(
+            "zip_safe",
+            "setup_requires",
+            "install_requires",
+            "python_requires",
+            "entry_points",
+        ),
+        *(
+            "scripts",
+            "eager_resources",
+            "include_package_data",
+            "packages",
+            "package_dir",
+        ),
+        *("py_modules", "ext_modules", "data_files"),
+    },
+    "options.packages.find": {"where", "include", "exclude"},
+}
+# Their keys are names of extras, packages or groups.
+FREE_SECTIONS = {
+    *(
+        "options.extras_require",
+        "options.package_data",
+        "options.exclude_package_data",
+    ),
+    *("options.entry_points", "options.data_files"),
+}
+
+
+def setup_cfg():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def lines(value):
+    return [line for line in value.splitlines() if line]
+
+
+def by_name(requirements):
+    return {canonicalize_name(one.name): one.specifier for one in requirements}
+
+
+def requirements(value):
+    return by_name(Requirement(line) for line in lines(value))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The path of a wheel, built from a copy that takes what git would take."""
+    ignored = [
+        line.strip("/").split("/")[-1]
+        for line in lines((ROOT / ".gitignore").read_text())
+    ]
+    source = tmp_path_factory.mktemp("source") / "moe_keras"
+    shutil.copytree(
+        ROOT,
+        source,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(*ignored, ".git", "shared"),
+    )
+    target = tmp_path_factory.mktemp("wheel")
+    run = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "wheel",
+                ".",
+                "--no-deps",
+                "--no-build-isolation",
+            ),
+            *("--quiet", "--disable-pip-version-check", "-w", str(target)),
+        ],
+        cwd=source,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    (path,) = target.iterdir()
+    return path
+
+
+@pytest.fixture(scope="session")
+def files(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def read(wheel, name):
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(
+            f"moe_keras-{__version__}.dist-info/{name}"
+        ).decode()
+
+
+@pytest.fixture(scope="session")
+def metadata(wheel):
+    return email.message_from_string(read(wheel, "METADATA"))
+
+
+def test_wheel_name(wheel):
+    assert wheel.name == f"moe_keras-{__version__}-py3-none-any.whl"
+
+
+def test_metadata(metadata):
+    assert metadata["Name"] in ("moe_keras", "moe-keras")
+    assert metadata["Version"] == __version__
+    assert metadata["Summary"].startswith("Mixture-of-experts layers for Keras")
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert (
+        metadata["License-Expression"] or metadata["License"]
+    ) == "Apache-2.0"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert (
+        metadata.get_payload().strip()
+        == (ROOT / "README.md").read_text().strip()
+    )
+    assert "Typing :: Typed" in metadata.get_all("Classifier")
+
+
+def test_requirements(metadata):
+    config = setup_cfg()
+    found = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+    always = by_name(one for one in found if one.marker is None)
+    assert always == requirements(config["options"]["install_requires"])
+    assert {"tensorflow", "keras", "numpy"} <= set(always)
+
+
+def test_extras(metadata):
+    extras = setup_cfg()["options.extras_require"]
+    assert set(metadata.get_all("Provides-Extra")) == set(extras)
+    found = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+    for extra, value in extras.items():
+        with_extra = by_name(
+            one
+            for one in found
+            if one.marker and one.marker.evaluate({"extra": extra})
+        )
+        assert with_extra == requirements(value), extra
+
+
+def test_one_package(files):
+    assert {name.split("/")[0] for name in files} == {
+        "moe_keras",
+        f"moe_keras-{__version__}.dist-info",
+    }
+
+
+def test_files(files):
+    assert "moe_keras/py.typed" in files
+    assert any(
+        name.endswith(".dist-info/licenses/LICENSE") for name in files
+    ) or any(name.endswith(".dist-info/LICENSE") for name in files)
+    assert not [name for name in files if re.search(r"(^|/)(conf)?test", name)]
+
+
+def test_every_module_is_in(files):
+    modules = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "moe_keras").rglob("*.py")
+    }
+    assert {name for name in files if name.endswith(".py")} == modules
+
+
+def test_entry_point(wheel):
+    assert read(wheel, "entry_points.txt").split() == [
+        "[console_scripts]",
+        *("moe-keras", "=", "moe_keras.cli:main"),
+    ]
+
+
+def test_setup_cfg_has_no_unknown_key():
+    config = setup_cfg()
+    assert set(config.sections()) <= set(KNOWN_KEYS) | FREE_SECTIONS
+    for section, known in KNOWN_KEYS.items():
+        assert set(config[section]) <= known, section
+
+
+def test_versions_agree():
+    citation = (ROOT / "CITATION.cff").read_text()
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^version: (.+)$", citation, re.M) == [__version__]
+    assert re.search(r"^## \[(\d.+?)\] - ", changes, re.M)[1] == __version__
+
+
+def test_versions_of_the_linter_agree():
+    pinned = requirements(setup_cfg()["options.extras_require"]["lint"])["ruff"]
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    revision = re.search(r"ruff-pre-commit\n +rev: v(.+)\n", hooks)
+    assert str(pinned) == f"=={revision[1]}"
+
+
+USE = """
+import moe_keras, numpy as np
+from moe_keras.zoo import build_image_moe
+images = np.zeros((2, 28, 28, 1), "float32")
+predicted = build_image_moe((28, 28, 1), 10).predict(images, verbose=0)
+assert predicted.shape == (2, 10)
+print(moe_keras.__file__)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_wheel_in_an_empty_environment(wheel, tmp_path):
+    home = tmp_path / "environment"
+    venv.create(home, with_pip=True)
+    python = home / (
+        "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+    )
+    pip = [python, "-m", "pip", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", wheel], check=True, cwd=tmp_path)
+    run = subprocess.run(
+        [python, "-c", USE],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert str(home) in run.stdout
+    script = python.with_name("moe-keras")
+    subprocess.run(
+        [script, "--help"], check=True, cwd=tmp_path, capture_output=True
+    )

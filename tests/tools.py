@@ -1,0 +1,52 @@
+"""Small helpers that many tests share."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+BACKEND = keras.backend.backend()
+# Absolute tolerance of a float32 comparison whose values are near 1.
+CLOSE = 1e-5
+
+only_tensorflow = pytest.mark.skipif(
+    BACKEND != "tensorflow", reason="about TensorFlow"
+)
+not_jax = pytest.mark.skipif(
+    BACKEND == "jax", reason="JAX has static shapes and no float64"
+)
+
+
+def draw(*shape, seed=0, dtype="float32"):
+    """Standard normal values, the same ones every time."""
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def numpy_of(tensor):
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+def randomize(layer, seed=1, scale=0.5):
+    """Fill every trainable weight, biases too, so that each one matters."""
+    rng = np.random.default_rng(seed)
+    for weight in layer.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape) * scale)
+    return layer
+
+
+def weights_by_name(layer):
+    return {weight.name: numpy_of(weight) for weight in layer.weights}
+
+
+def random_gates(shape, seed=0, share=0.5):
+    """Gates in [0, 1]; about `share` of them are 0."""
+    rng = np.random.default_rng(seed)
+    gates = rng.uniform(0.1, 1.0, size=shape)
+    return (gates * (rng.uniform(size=shape) >= share)).astype("float32")
+
+
+def assert_close(actual, expected, atol=CLOSE, rtol=CLOSE):
+    if not isinstance(actual, np.ndarray):
+        actual = numpy_of(actual)
+    assert actual.shape == np.shape(expected)
+    np.testing.assert_allclose(actual, expected, atol=atol, rtol=rtol)
