@@ -51,10 +51,12 @@ def source_sections(app, what, name, obj, options, lines):
 
 
 def skip_methods(app, what, name, obj, skip, options):
-    """Of a layer, show its docstring; of the base class, what to implement."""
+    """Of a layer, show its docstring; of a base class, what to implement."""
     if what != "class" or skip:
         return None
-    return not getattr(obj, "__qualname__", "").startswith("ExpertBank.")
+    return not getattr(obj, "__qualname__", "").startswith(
+        ("ExpertBank.", "Gate.")
+    )
 
 
 def own_signature(app, what, name, obj, options, signature, returned):

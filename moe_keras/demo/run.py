@@ -79,8 +79,8 @@ def run_demo(
     )
     difference = _prove_export(mixture, out / "saved_model", data.test.inputs)
     console.print(
-        f"SavedModel = Keras: largest difference over {len(data.test)} test images is "
-        f"{difference:.1e}."
+        f"SavedModel = Keras: largest difference over {len(data.test)} test "
+        f"images is {difference:.1e}."
     )
     (out / "report.md").write_text(
         report.markdown_report(
@@ -116,7 +116,7 @@ def _prove_export(
     )
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(
-            f"the SavedModel's predictions differ from Keras' by {difference:.1e}, more than "
-            f"{LARGEST_DIFFERENCE:.0e}"
+            "the SavedModel's predictions differ from Keras' by "
+            f"{difference:.1e}, more than {LARGEST_DIFFERENCE:.0e}"
         )
     return difference

@@ -74,7 +74,8 @@ def predict_without_keras(
         )
         if process.returncode:
             raise RuntimeError(
-                f"the SavedModel failed in a fresh process:\n{process.stderr[-2000:]}"
+                "the SavedModel failed in a fresh process:\n"
+                f"{process.stderr[-2000:]}"
             )
         with np.load(found) as results:
             return dict(results)

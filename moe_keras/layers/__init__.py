@@ -10,6 +10,7 @@ from moe_keras.layers.experts.recurrent_expert import (
 from moe_keras.layers.fusion.weighted_fusion import (
     WeightedFusion as WeightedFusion,
 )
+from moe_keras.layers.gate import Gate as Gate
 from moe_keras.layers.gates_record import record_gates as record_gates
 from moe_keras.layers.gating.gating_layer import GatingLayer as GatingLayer
 from moe_keras.layers.initializers import PerExpert as PerExpert

@@ -22,7 +22,7 @@ class BankList:
         require(
             banks and all(isinstance(bank, ExpertBank) for bank in banks),
             owner,
-            "`experts` must be one or more banks (DenseExpert, ConvExpert, ...).",
+            "`experts` must be one or more banks, such as DenseExpert.",
             experts=banks,
         )
         self.banks = banks

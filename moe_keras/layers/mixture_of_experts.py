@@ -10,8 +10,8 @@ from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
+from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import note_gates
-from moe_keras.layers.gating.gating_layer import GatingLayer
 from moe_keras.layers.registration import register
 from moe_keras.ops import kernels
 from moe_keras.ops.cost import Cost, count_layer
@@ -84,7 +84,7 @@ class MixtureOfExperts(keras.layers.Layer):
             gate=gate,
         )
         self._check_width(getattr(gate, "num_experts", self.num_experts))
-        if isinstance(gate, GatingLayer):
+        if isinstance(gate, Gate):
             gate.serves_samples = self._banks.reads_samples
         self.gate = gate
         self.fusion = (
@@ -150,7 +150,7 @@ class MixtureOfExperts(keras.layers.Layer):
     ) -> Any:
         with_mask = {"mask": mask} if _accepts_mask(self.gate) else {}
         gates = self.gate(inputs, **with_mask)
-        if not isinstance(self.gate, GatingLayer):
+        if not isinstance(self.gate, Gate):
             note_gates(self.name, gates)
         if self.resolve_dispatch() == "dense":
             outputs = self._banks.run_dense(inputs, gates, mask, training)

@@ -51,6 +51,54 @@ def switch_balance_loss(
     return num_experts * ops.sum(shares * mean_over_rows(probabilities, real))
 
 
+def importance_loss(gates: Any, real: Any | None = None) -> Any:
+    """CV^2 of the experts' importance, 0 when all matter alike, at most E - 1.
+
+    The importance of an expert is the sum of its gates over the rows; CV^2 is
+    its variance over the experts divided by its squared mean, written without
+    the root whose gradient is not defined at 0.
+
+    Args:
+        gates: float `(N, E)`.
+        real: float `(N,)` or None, see `mean_over_rows`.
+
+    Returns:
+        float scalar, not yet multiplied by its coefficient.
+
+    Source: Shazeer et al. (2017), arXiv:1701.06538, eq. 6-7.
+    """
+    importance = mean_over_rows(gates, real)
+    mean = ops.mean(importance)
+    # Every gate of the batch is 0 where every row is padding.
+    return ops.var(importance) / ops.maximum(ops.square(mean), 1e-10)
+
+
+def mutual_information(gates: Any, real: Any | None = None) -> Any:
+    """I(row; expert) = H(mean gates) - mean H(gates), in nats.
+
+    It is 0 when every row has the same gates, and ln E when every row is sure
+    of its expert and all experts are used alike.
+
+    Args:
+        gates: float `(N, E)`, rows sum to 1.
+        real: float `(N,)` or None, see `mean_over_rows`.
+
+    Returns:
+        float scalar in [0, ln E].
+
+    Source: the difference of the global and the local entropy of Mustafa et al.
+        (2022), LIMoE, arXiv:2206.02770, section 2.2.
+    """
+    entropies = mean_over_rows(_entropy(gates), real)
+    return _entropy(mean_over_rows(gates, real)) - entropies
+
+
+def _entropy(shares: Any) -> Any:
+    """-sum p ln p over the last axis; 0 ln 0 is 0, with a finite gradient."""
+    safe = ops.where(shares > 0, shares, ops.ones_like(shares))
+    return -ops.sum(shares * ops.log(safe), axis=-1)
+
+
 def z_loss(logits: Any, real: Any | None = None) -> Any:
     """mean(logsumexp(logits)^2): keeps the logits where float32 is precise.
 

@@ -25,7 +25,7 @@ def size_of(shape: Sequence[int | None]) -> int:
 
 
 def _size(weight: Any) -> int:
-    return math.prod(weight.shape)
+    return math.prod(int(length) for length in weight.shape)
 
 
 def _spatial(layer: Any, shape: Any) -> int:
@@ -42,7 +42,7 @@ def _einsum_dense(layer: Any, shapes: Any, output: Any) -> int:
     operands, result = layer.equation.split("->")
     kernel = operands.split(",")[1]
     summed = [
-        size
+        int(size)
         for letter, size in zip(kernel, layer.kernel.shape, strict=True)
         if letter not in result
     ]
