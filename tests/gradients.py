@@ -1,5 +1,7 @@
 """Gradients of a layer's loss, the same way on every backend."""
 
+import inspect
+
 import keras
 import numpy as np
 from keras import ops
@@ -81,6 +83,9 @@ def _with_tensorflow(layer, inputs, loss_fn, call_kwargs):
 def _with_jax(layer, inputs, loss_fn, call_kwargs):
     import jax
 
+    # `stateless_call` goes to `call`, which need not know of training.
+    if "training" not in inspect.signature(layer.call).parameters:
+        del call_kwargs["training"]
     states = [state.value for state in layer.non_trainable_variables]
 
     def compute(variables, first):

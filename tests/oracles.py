@@ -86,7 +86,7 @@ def dense_expert(row, layers, activation, output_activation=None):
 
 
 def convolve(image, kernel, bias):
-    """"same" convolution, stride 1: the odd zero goes below and right."""
+    """ "same" convolution, stride 1: the odd zero goes below and right."""
     height, width, _ = image.shape
     side, _, _, filters = kernel.shape
     before = (side - 1) // 2
@@ -103,7 +103,7 @@ def convolve(image, kernel, bias):
 
 
 def max_pool(image, size):
-    """"same" max pooling whose stride is its size."""
+    """ "same" max pooling whose stride is its size."""
     height, width, channels = image.shape
     rows, columns = -(-height // size), -(-width // size)
     above = (rows * size - height) // 2
@@ -112,9 +112,7 @@ def max_pool(image, size):
     for y in range(rows):
         for x in range(columns):
             top, side = y * size - above, x * size - left
-            window = image[
-                max(top, 0) : top + size, max(side, 0) : side + size
-            ]
+            window = image[max(top, 0) : top + size, max(side, 0) : side + size]
             outputs[y, x] = np.max(window, axis=(0, 1))
     return outputs
 
@@ -122,7 +120,9 @@ def max_pool(image, size):
 def conv_expert(image, blocks, pool_size=1, pooling=None, projection=None):
     """One expert on one image; `blocks` are (kernel, bias), relu between."""
     for kernel, bias in blocks:
-        image = max_pool(np.maximum(convolve(image, kernel, bias), 0), pool_size)
+        image = max_pool(
+            np.maximum(convolve(image, kernel, bias), 0), pool_size
+        )
     if pooling == "avg":
         image = np.mean(image, axis=(0, 1))
     elif pooling == "max":
@@ -166,3 +166,25 @@ def mixture(rows, gates, experts):
                 total = total + weight * expert(row)
         results.append(total)
     return np.stack(results)
+
+
+def importance(gates, real=None):
+    """Squared coefficient of variation of the experts' summed gates."""
+    totals = np.zeros(gates.shape[1])
+    for n, row in enumerate(gates):
+        if real is None or real[n]:
+            totals += row
+    mean = sum(totals) / len(totals)
+    spread = sum((total - mean) ** 2 for total in totals) / len(totals)
+    return spread / mean**2
+
+
+def entropy(shares):
+    return -sum(share * np.log(share) for share in shares if share > 0)
+
+
+def mutual_information(gates, real=None):
+    """H(mean gates) - mean H(gates), row by row."""
+    kept = [row for n, row in enumerate(gates) if real is None or real[n]]
+    mean = sum(kept) / len(kept)
+    return entropy(mean) - sum(map(entropy, kept)) / len(kept)

@@ -141,7 +141,8 @@ def test_rule_04_noise_is_for_the_router_in_training(dispatch):
         (gates,) = map(numpy_of, record.values())
         # The experts see the clean input: only the gates are noisy.
         assert_close(
-            outputs, oracles.mixture(inputs, gates, functions_of(moe.experts[0]))
+            outputs,
+            oracles.mixture(inputs, gates, functions_of(moe.experts[0])),
         )
         return moe, outputs
 
@@ -192,7 +193,11 @@ def test_rule_06_fans_of_one_expert_and_a_draw_for_each(initializer):
 
 def bank_on(shape):
     norm = keras.Sequential(
-        [keras.Input((5,)), keras.layers.Dense(3), keras.layers.BatchNormalization()]
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(3),
+            keras.layers.BatchNormalization(),
+        ]
     )
     return {
         "dense": (DenseExpert(3, 3, hidden_units=4), draw(6, 5)),

@@ -1,4 +1,4 @@
-"""Train the mixture and its two dense twins the same way, and score them."""
+"""Train mixtures and dense twins the same way, and score them."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,13 @@ LEARNING_RATE = 2e-3
 # A shift by up to 0.1 of 8 pixels, and a turn by up to 9 degrees.
 AUGMENTATION = 0.1
 
-# A twin is a dense network: of equal active multiply-adds, of equal parameters.
-CONTESTANTS = ("mixture", "active twin", "parameter twin")
+# Twice the experts of the default, and as many multiply-adds: two see an image.
+SPARSE = {"experts": {"conv": 2, "recurrent": 2}, "top_k": 2}
+
+MIXTURES = ("mixture", "sparse mixture")
+# Dense networks: of the mixture's active multiply-adds, of its parameters.
+TWINS = ("active twin", "parameter twin")
+CONTESTANTS = (*MIXTURES, *TWINS)
 
 
 @dataclass(frozen=True)
@@ -66,16 +71,20 @@ class Result:
 def run_contest(
     data: Dataset, seeds: Sequence[int], epochs: int, console: Console
 ) -> Iterator[Result]:
-    """Train three models for each seed, and yield each as it is done."""
+    """Train four models for each seed, and yield each as it is done."""
     for seed in seeds:
         keras.utils.set_random_seed(seed)
-        mixture = build_image_moe(
-            data.train.inputs.shape[1:],
-            len(data.classes),
-            augmentation=AUGMENTATION,
-        )
+        shape, classes = data.train.inputs.shape[1:], len(data.classes)
+        mixture = build_image_moe(shape, classes, augmentation=AUGMENTATION)
         models = (
             mixture,
+            build_image_moe(
+                shape,
+                classes,
+                augmentation=AUGMENTATION,
+                name="sparse_image_moe",
+                **SPARSE,
+            ),
             dense_twin(mixture),
             dense_twin(mixture, match="parameters"),
         )

@@ -58,9 +58,7 @@ def _conv_transpose(layer: Any, shapes: Any, output: Any) -> int:
 
 
 def _separable(layer: Any, shapes: Any, output: Any) -> int:
-    size = _size(layer.depthwise_kernel) + math.prod(
-        layer.pointwise_kernel.shape
-    )
+    size = _size(layer.depthwise_kernel) + _size(layer.pointwise_kernel)
     return _spatial(layer, output) * size
 
 

@@ -53,7 +53,7 @@ class SortedPlan:
             top_k: int, K.
         """
         num_experts = gates.shape[-1]
-        weights, experts = ops.top_k(gates, top_k)
+        weights, experts = kernels.top_k(gates, top_k)
         experts = ops.cast(experts, "int32")
         return cls(
             ops.where(weights == 0, num_experts, experts), num_experts

@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from moe_keras.ops import kernels
+
 # Shazeer et al. (2017), arXiv:1701.06538, eq. 4 has a bare softplus; the
 # authors' own code adds this floor so that the noise never dies out.
 NOISE_FLOOR = 1e-2
@@ -36,7 +38,7 @@ def choose_top_k(scores: Any, k: int) -> Any:
         bool `(..., E)`, exactly k of them true in each row.
     """
     num_experts = scores.shape[-1]
-    _, experts = ops.top_k(scores, k)
+    _, experts = kernels.top_k(scores, k)
     return ops.any(
         ops.equal(
             ops.expand_dims(experts, -1),

@@ -20,6 +20,9 @@ SMALLEST_SIDE = 8
 # From this side on the stem halves its maps: below, too little would be left.
 POOLED_SIDE = 16
 
+# Shazeer et al. (2017), arXiv:1701.06538, appendix C: w_importance.
+IMPORTANCE_LOSS = 0.1
+
 _CNN_AND_RNN = MappingProxyType({"conv": 1, "recurrent": 1})
 
 
@@ -57,7 +60,8 @@ def build_image_moe(
         experts: number of experts of each kind, `"conv"` and `"recurrent"`.
         top_k: int or None: experts that see an image; None for all.
         gate: layer from maps `(B, H, W, C)` to gates `(B, E)`. Defaults to
-            `GatingLayer(E, top_k)`, which see for the losses it adds.
+            `GatingLayer(E, top_k, importance_loss=0.1)`; without that loss the
+            better of two kinds of experts takes every image.
         fusion: `"probabilities"` or `"features"`.
         stem_filters: int > 0. Maps of the stem's convolution.
         expert_filters: maps of each block of a convolutional expert.
@@ -99,7 +103,10 @@ def build_image_moe(
     banks = _build_banks(experts, expert_filters, recurrent_units, head)
     if gate is None:
         gate = GatingLayer(
-            sum(bank.num_experts for bank in banks), top_k=top_k, name="gating"
+            sum(bank.num_experts for bank in banks),
+            top_k=top_k,
+            importance_loss=IMPORTANCE_LOSS,
+            name="gating",
         )
 
     images = keras.Input(tuple(input_shape), name="images")

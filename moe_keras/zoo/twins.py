@@ -48,7 +48,11 @@ def dense_twin(
         f"`match` must be one of {MATCHES}.",
         match=match,
     )
-    costs = count_multiply_adds(model, expert_load=expert_load).layers
+    costs = (
+        count_multiply_adds(model, expert_load=expert_load).layers
+        if match == "active"
+        else {}
+    )
     replaced = []
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -218,4 +218,3 @@ def test_every_public_layer_is_under_the_contract():
     }
     abstract = {moe_keras.layers.ExpertBank, moe_keras.layers.Gate}
     assert public - abstract == checked
-

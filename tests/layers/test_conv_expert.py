@@ -122,7 +122,7 @@ def test_activation_is_the_one_asked_for():
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(kwargs, message):
-    with pytest.raises(ValueError, match="^ConvExpert: ") as error:
+    with pytest.raises(ValueError, match=r"^ConvExpert: ") as error:
         ConvExpert(**kwargs)
     assert message in str(error.value)
 

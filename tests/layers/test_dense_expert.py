@@ -141,9 +141,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_regularizer_adds_a_loss_per_kernel_bank():
-    layer = built(
-        draw(2, 5), units=3, hidden_units=4, kernel_regularizer="l2"
-    )
+    layer = built(draw(2, 5), units=3, hidden_units=4, kernel_regularizer="l2")
     weights = weights_by_name(layer)
     total = sum(np.sum(weights[name] ** 2) for name in ("kernel", "kernel_1"))
     losses = sum(float(numpy_of(loss)) for loss in layer.losses)
@@ -163,7 +161,7 @@ def test_regularizer_adds_a_loss_per_kernel_bank():
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(kwargs, message):
-    with pytest.raises(ValueError, match="^DenseExpert: ") as error:
+    with pytest.raises(ValueError, match=r"^DenseExpert: ") as error:
         DenseExpert(**kwargs)
     assert message in str(error.value)
 

@@ -14,7 +14,10 @@ from tests.tools import assert_close, draw, random_gates
     [((6,), (4,)), ((2, 3), (4,)), ((3,), (2, 3, 4))],
 )
 def test_banks_are_joined_in_their_order(leading, trailing):
-    one, two = draw(*leading, 2, *trailing), draw(*leading, 1, *trailing, seed=1)
+    one, two = (
+        draw(*leading, 2, *trailing),
+        draw(*leading, 1, *trailing, seed=1),
+    )
     gates = random_gates((*leading, 3))
     expected = np.zeros((*leading, *trailing))
     for row in np.ndindex(leading):
@@ -59,6 +62,6 @@ def test_gradient_reaches_outputs_and_gates():
     ],
 )  # fmt: skip
 def test_errors_name_the_shapes(shapes, message):
-    with pytest.raises(ValueError, match="^WeightedFusion: ") as error:
+    with pytest.raises(ValueError, match=r"^WeightedFusion: ") as error:
         WeightedFusion().build(shapes)
     assert message in str(error.value)

@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from moe_keras.layers import (
     ConvExpert,
@@ -17,19 +15,15 @@ from moe_keras.layers import (
     record_gates,
 )
 from tests import oracles
-from tests.gradients import gradients_of, random_projection
 from tests.layers import (
     test_conv_expert,
     test_dense_expert,
     test_recurrent_expert,
 )
 from tests.tools import (
-    BACKEND,
     assert_close,
     draw,
     numpy_of,
-    only_tensorflow,
-    random_gates,
     randomize,
 )
 
@@ -55,7 +49,9 @@ def functions_of(moe):
             functions += test_recurrent_expert.gru_functions(bank)
         else:
             model = bank.model
-            functions.append(lambda row, model=model: numpy_of(model(row[None]))[0])
+            functions.append(
+                lambda row, model=model: numpy_of(model(row[None]))[0]
+            )
     return functions
 
 
@@ -63,7 +59,9 @@ def expected_of(moe, inputs, depth=1, mask=None):
     """The loops, with the gates that the loops make of the router's kernel."""
     kernel = numpy_of(moe.gate.kernel)
     rows = inputs.reshape(-1, *inputs.shape[depth:])
-    logits = [row.reshape(-1, row.shape[-1]).mean(axis=0) @ kernel for row in rows]
+    logits = [
+        row.reshape(-1, row.shape[-1]).mean(axis=0) @ kernel for row in rows
+    ]
     gates = oracles.softmax_gates(np.stack(logits), moe.gate.top_k)
     if mask is not None:
         gates[~mask.reshape(-1)] = 0
@@ -105,7 +103,9 @@ def test_gates_over_samples(shape, dispatch):
     kernel = numpy_of(moe.gate.kernel)
     means = inputs.reshape(6, -1, 5).mean(axis=1)
     gates = oracles.softmax_gates(means @ kernel, 2)
-    expected = oracles.mixture(inputs, gates, list(map(per_position, functions)))
+    expected = oracles.mixture(
+        inputs, gates, list(map(per_position, functions))
+    )
     assert_close(outputs, expected)
 
 
@@ -146,7 +146,9 @@ def test_padded_positions_are_routed_nowhere(dispatch):
 def test_padded_steps_are_not_read(dispatch):
     inputs = draw(4, 5, 2)
     mask = np.arange(5) < np.asarray([[5], [3], [1], [2]])
-    moe = built(inputs, RecurrentExpert(3, 3), GatingLayer(3, 2), dispatch=dispatch)
+    moe = built(
+        inputs, RecurrentExpert(3, 3), GatingLayer(3, 2), dispatch=dispatch
+    )
     expected = [
         numpy_of(moe(sample[None, :length]))[0]
         for sample, length in zip(inputs, mask.sum(axis=1), strict=True)
@@ -194,7 +196,10 @@ def test_any_layer_can_be_the_gate(dispatch):
 
 
 def test_banks_decide_the_level_of_an_auto_gate():
-    for bank, shape in ((RecurrentExpert(3, 2), (4, 2)), (DenseExpert(3, 2), (4, 5, 2))):
+    for bank, shape in (
+        (RecurrentExpert(3, 2), (4, 2)),
+        (DenseExpert(3, 2), (4, 5, 2)),
+    ):
         inputs = draw(4, 5, 2)
         with record_gates() as record:
             built(inputs, bank, GatingLayer(2, name="gate"))
@@ -214,106 +219,8 @@ def test_a_fusion_of_ones_own():
     assert_close(moe(inputs), np.max(outputs * gates[..., None], axis=1))
 
 
-@given(
-    num_rows=st.integers(1, 9),
-    num_experts=st.integers(2, 5),
-    top_k=st.integers(1, 5),
-    features=st.integers(1, 4),
-    masked=st.floats(0, 1),
-    seed=st.integers(0, 1000),
-)
-def test_sorted_is_dense(num_rows, num_experts, top_k, features, masked, seed):
-    inputs = draw(num_rows, features, seed=seed)
-    mask = random_gates((num_rows,), seed, masked) > 0
-    gate = GatingLayer(num_experts, min(top_k, num_experts))
-    moe = built(inputs, DenseExpert(2, num_experts), gate, dispatch="sorted")
-    outputs = numpy_of(moe(inputs, mask=mask))
-    moe.dispatch = "dense"
-    assert_close(moe(inputs, mask=mask), outputs)
-    assert_close(outputs, expected_of(moe, inputs, 1, mask))
-
-
 @pytest.mark.parametrize("dispatch", DISPATCHES)
 def test_a_single_expert_is_always_chosen(dispatch):
     inputs = draw(6, 5)
     moe = built(inputs, DenseExpert(3), GatingLayer(1, 1), dispatch=dispatch)
     assert_close(moe(inputs), expected_of(moe, inputs))
-
-
-@given(
-    num_rows=st.integers(1, 8),
-    sizes=st.lists(st.integers(1, 3), min_size=1, max_size=3),
-    share=st.floats(0, 1),
-    seed=st.integers(0, 1000),
-)
-def test_stages_composed_by_hand_are_the_loops(num_rows, sizes, share, seed):
-    inputs = draw(num_rows, 3, seed=seed)
-    gates = random_gates((num_rows, sum(sizes)), seed, share)
-    outputs, functions, start = [], [], 0
-    for size in sizes:
-        bank = DenseExpert(2, size)
-        columns = gates[:, start : start + size]
-        bank(inputs, columns)
-        functions += test_dense_expert.functions_of(randomize(bank, start))
-        outputs.append(bank(inputs, columns))
-        start += size
-    fused = WeightedFusion()([*outputs, gates])
-    assert_close(fused, oracles.mixture(inputs, gates, functions))
-
-
-@only_tensorflow
-@pytest.mark.parametrize("dispatch", DISPATCHES)
-def test_gradient_is_the_finite_difference(dispatch):
-    keras.config.set_dtype_policy("float64")
-    inputs = draw(5, 3, dtype="float64")
-    bank = DenseExpert(2, 4, hidden_units=3, activation="tanh")
-    gate = GatingLayer(4, top_k=2, balance_loss=0.3, z_loss=0.2)
-    moe = built(inputs, bank, gate, dispatch=dispatch)
-
-    def loss():
-        outputs = moe(inputs, training=True)
-        return float(numpy_of(random_projection(outputs) + sum(moe.losses)))
-
-    _, gradients, _ = gradients_of(moe, (inputs,), random_projection)
-    step = 1e-6
-    for weight, gradient in zip(moe.trainable_weights, gradients, strict=True):
-        value = numpy_of(weight)
-        for place in list(np.ndindex(value.shape))[::5]:
-            ends = []
-            for sign in (1, -1):
-                moved = value.copy()
-                moved[place] += sign * step
-                weight.assign(moved)
-                ends.append(loss())
-            weight.assign(value)
-            slope = (ends[0] - ends[1]) / (2 * step)
-            assert gradient[place] == pytest.approx(slope, abs=1e-6)
-
-
-@pytest.mark.parametrize("noisy", [False, True])
-def test_it_fits(noisy):
-    inputs, labels = draw(70, 5), np.arange(70) % 3
-    inputs[:, 0] += labels
-    symbols = keras.Input((5,))
-    gate = GatingLayer(4, top_k=2, noisy=noisy)
-    mixed = MixtureOfExperts(DenseExpert(6, 4), gate)(symbols)
-    outputs = keras.layers.Dense(3, activation="softmax")(mixed)
-    model = keras.Model(symbols, outputs)
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
-    # 70 rows: the last batch has another size.
-    history = model.fit(inputs, labels, batch_size=32, epochs=5, verbose=0)
-    losses = history.history["loss"]
-    assert losses[-1] < 0.9 * losses[0]
-
-
-def test_jax_compiles_sorted_dense_experts_and_refuses_others():
-    if BACKEND != "jax":
-        return
-    inputs, images = draw(9, 5), draw(4, 4, 4, 2)
-    moe = built(inputs, DenseExpert(3, 4), GatingLayer(4, 2), dispatch="sorted")
-    model = keras.Sequential([keras.Input((5,)), moe])
-    assert_close(model.predict(inputs, verbose=0), expected_of(moe, inputs))
-    moe = built(images, ConvExpert(3, 2), GatingLayer(2, 1), dispatch="sorted")
-    model = keras.Sequential([keras.Input((4, 4, 2)), moe])
-    with pytest.raises(ValueError, match="use dispatch='dense'"):
-        model.predict(images, verbose=0)

@@ -106,7 +106,7 @@ def test_positions_have_a_mask_where_they_have_an_output():
     ],
 )
 def test_errors_name_the_argument(make, message):
-    with pytest.raises(ValueError, match="^MixtureOfExperts: ") as error:
+    with pytest.raises(ValueError, match=r"^MixtureOfExperts: ") as error:
         make()
     assert message in str(error.value)
 

@@ -100,7 +100,7 @@ def test_an_unbuilt_model_is_built():
 
 
 def test_model_must_be_a_model():
-    with pytest.raises(ValueError, match="`model` must be a keras.Model"):
+    with pytest.raises(ValueError, match=r"`model` must be a keras.Model"):
         ModelExpert(keras.layers.Dense(3))
 
 

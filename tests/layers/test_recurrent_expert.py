@@ -155,7 +155,7 @@ def test_length_may_be_unknown():
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(kwargs, message):
-    with pytest.raises(ValueError, match="^RecurrentExpert: ") as error:
+    with pytest.raises(ValueError, match=r"^RecurrentExpert: ") as error:
         RecurrentExpert(**kwargs)
     assert message in str(error.value)
 

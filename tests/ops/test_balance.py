@@ -81,7 +81,9 @@ def test_padding_may_hold_anything():
     logits = draw(6, 3)
     logits[4:] = np.nan
     real = np.asarray([1, 1, 1, 1, 0, 0], "float32")
-    assert z(logits, real) == pytest.approx(oracles.z_loss(logits[:4]), rel=1e-5)
+    assert z(logits, real) == pytest.approx(
+        oracles.z_loss(logits[:4]), rel=1e-5
+    )
 
 
 def test_nothing_but_padding_costs_nothing():
@@ -98,3 +100,39 @@ def test_mean_over_rows_of_any_rank():
     )
     expected = (values[0] + values[2] + values[4]) / 3
     np.testing.assert_allclose(numpy_of(actual), expected, rtol=1e-5)
+
+
+LOSSES = {
+    balance.importance_loss: oracles.importance,
+    balance.mutual_information: oracles.mutual_information,
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_losses_of_the_gates(loss, top_k):
+    gates = oracles.softmax_gates(2 * draw(12, 5), top_k).astype("float32")
+    real = (np.arange(12) % 3 > 0).astype("float32")
+    oracle, tensors = LOSSES[loss], ops.convert_to_tensor(gates)
+    actual = float(numpy_of(loss(tensors)))
+    assert actual == pytest.approx(oracle(gates), rel=1e-4)
+    actual = float(numpy_of(loss(tensors, ops.convert_to_tensor(real))))
+    assert actual == pytest.approx(oracle(gates, real), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_of_the_gates_are_finite_on_padding_alone(loss):
+    gates = ops.convert_to_tensor(np.zeros((4, 3), "float32"))
+    real = ops.convert_to_tensor(np.zeros(4, "float32"))
+    assert float(numpy_of(loss(gates, real))) == 0
+
+
+def test_mutual_information_at_its_ends():
+    same = ops.convert_to_tensor(np.full((6, 3), 1 / 3, "float32"))
+    sure = ops.convert_to_tensor(np.tile(np.eye(3, dtype="float32"), (2, 1)))
+    assert float(numpy_of(balance.mutual_information(same))) == pytest.approx(
+        0, abs=1e-6
+    )
+    assert float(numpy_of(balance.mutual_information(sure))) == pytest.approx(
+        np.log(3), rel=1e-5
+    )

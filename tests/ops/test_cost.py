@@ -97,7 +97,9 @@ def test_sequential_and_nested_models_add_up():
     inner = keras.Sequential(
         [keras.Input((4,)), layers.Dense(3), layers.Dense(2)], name="inner"
     )
-    outer = keras.Sequential([keras.Input((5,)), layers.Dense(4, name="a"), inner])
+    outer = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(4, name="a"), inner]
+    )
     cost = count_multiply_adds(outer)
     assert cost.total == 20 + 12 + 6
     assert sorted(c.total for c in cost.layers.values()) == [6, 12, 20]

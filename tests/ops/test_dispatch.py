@@ -41,9 +41,7 @@ def test_combine_puts_zeros_where_there_was_no_expert():
     plan = plan_of([[3, 3], [1, 3], [0, 1]], 3)
     rows = ops.convert_to_tensor(np.asarray([[10.0], [20.0], [30.0]]))
     back = numpy_of(plan.combine(plan.dispatch(rows)))
-    np.testing.assert_array_equal(
-        back[..., 0], [[0, 0], [20, 0], [30, 30]]
-    )
+    np.testing.assert_array_equal(back[..., 0], [[0, 0], [20, 0], [30, 30]])
 
 
 def test_no_row_is_routed_at_all():
@@ -101,7 +99,9 @@ def test_plan_of_gates_keeps_the_expert_axis(
     gates = random_gates((num_rows, num_experts), seed, share)
     rows = draw(num_rows, 2, 3, seed=seed)
     plan = SortedPlan.from_gates(ops.convert_to_tensor(gates))
-    combined = numpy_of(plan.combine(plan.dispatch(ops.convert_to_tensor(rows))))
+    combined = numpy_of(
+        plan.combine(plan.dispatch(ops.convert_to_tensor(rows)))
+    )
     assert combined.shape == (num_rows, num_experts, 2, 3)
     for n in range(num_rows):
         for e in range(num_experts):

@@ -67,7 +67,9 @@ def test_exactly_k_are_chosen_whatever_ties(rows, k):
 
 def test_noise_has_a_scale_of_its_own_per_logit():
     logits, scale, normal = draw(4, 3), draw(4, 3, seed=1), draw(4, 3, seed=2)
-    noisy = gating.add_noise(*map(ops.convert_to_tensor, (logits, scale, normal)))
+    noisy = gating.add_noise(
+        *map(ops.convert_to_tensor, (logits, scale, normal))
+    )
     expected = logits + normal * (np.log1p(np.exp(scale)) + 0.01)
     assert_close(noisy, expected)
 

@@ -17,9 +17,13 @@ def sizes_of(*sizes):
 
 def test_split_rows_gives_consecutive_runs():
     rows = draw(6, 3)
-    parts = kernels.split_rows(ops.convert_to_tensor(rows), sizes_of(1, 0, 5), 3)
+    parts = kernels.split_rows(
+        ops.convert_to_tensor(rows), sizes_of(1, 0, 5), 3
+    )
     assert len(parts) == 3
-    for part, expected in zip(parts, (rows[:1], rows[1:1], rows[1:]), strict=True):
+    for part, expected in zip(
+        parts, (rows[:1], rows[1:1], rows[1:]), strict=True
+    ):
         assert_close(part, expected)
 
 

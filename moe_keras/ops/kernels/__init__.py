@@ -7,6 +7,9 @@
     A list of `num_groups` tensors: consecutive runs of rows of these sizes.
 `unstack(weights)`
     The slices of a bank of weights along its first axis, without a copy.
+`top_k(scores, k)`
+    Values and indices of the k largest along the last axis, largest first; ties
+    go to the lower index.
 `grouped_matmul(rows, kernels, group_sizes)`
     `(M, D), (E, D, U), (E,) -> (M, U)`: run e of the rows times kernel e.
 `run_nonempty(function, group)`
@@ -37,4 +40,5 @@ first_rows = _kernels.first_rows
 split_rows = _kernels.split_rows
 unstack = _kernels.unstack
 run_nonempty = _kernels.run_nonempty
+top_k = _kernels.top_k
 grouped_matmul = _kernels.grouped_matmul

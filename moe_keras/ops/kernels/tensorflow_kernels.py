@@ -34,6 +34,10 @@ def run_nonempty(function, group):
     return function(*map(pad, group))[:count]
 
 
+def top_k(scores, k):
+    return tf.math.top_k(scores, k)
+
+
 def grouped_matmul(rows, kernels, group_sizes):
     groups = split_rows(rows, group_sizes, kernels.shape[0])
     products = [

@@ -25,6 +25,12 @@ def run_nonempty(function, group):
     )[:0]
 
 
+def top_k(scores, k):
+    # `torch.topk` promises nothing about ties.
+    values, indices = torch.sort(scores, descending=True, stable=True)
+    return values[..., :k], indices[..., :k]
+
+
 def grouped_matmul(rows, kernels, group_sizes):
     groups = split_rows(rows, group_sizes, kernels.shape[0])
     products = [

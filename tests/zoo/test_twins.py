@@ -1,0 +1,111 @@
+"""Dense twins: as large as they say, one expert, trainable."""
+
+import keras
+import numpy as np
+import pytest
+
+from moe_keras.layers import (
+    DenseExpert,
+    GatingLayer,
+    MixtureOfExperts,
+    ModelExpert,
+)
+from moe_keras.ops.cost import count_multiply_adds
+from moe_keras.zoo import build_image_moe, dense_twin
+
+
+def feed_forward(num_experts=8, top_k=2, hidden_units=32, length=5):
+    tokens = keras.Input((length, 16))
+    x = keras.layers.Dense(12)(tokens)
+    y = MixtureOfExperts(
+        DenseExpert(12, num_experts, hidden_units=hidden_units),
+        GatingLayer(num_experts, top_k=top_k),
+        name="moe",
+    )(x)
+    return keras.Model(tokens, keras.layers.Dense(3)(y))
+
+
+@pytest.mark.parametrize(
+    "model_of",
+    [
+        lambda: build_image_moe((8, 8, 1), 10),
+        lambda: build_image_moe(
+            (28, 28, 1), 10, experts={"conv": 4}, top_k=2, fusion="features"
+        ),
+        lambda: build_image_moe((16, 16, 3), 5, experts={"recurrent": 3}),
+        feed_forward,
+    ],
+)
+def test_twins_match_within_a_hundredth(model_of):
+    model = model_of()
+    active = count_multiply_adds(model).active
+    twin = dense_twin(model)
+    assert count_multiply_adds(twin).active == pytest.approx(active, rel=0.01)
+    twin = dense_twin(model, match="parameters")
+    assert twin.count_params() == pytest.approx(model.count_params(), rel=0.01)
+
+
+def test_a_twin_is_dense_and_keeps_the_interface():
+    model = feed_forward()
+    twin = dense_twin(model)
+    layers = twin._flatten_layers()
+    assert not any(isinstance(layer, MixtureOfExperts) for layer in layers)
+    assert twin.input_shape == model.input_shape
+    assert twin.output_shape == model.output_shape
+    cost = count_multiply_adds(twin)
+    assert cost.active == cost.total
+
+
+def test_positions_may_be_unknown_for_parameters():
+    twin = dense_twin(feed_forward(length=None), match="parameters")
+    assert twin(np.ones((2, 7, 16), "float32")).shape == (2, 7, 3)
+
+
+def test_a_single_layer_gets_a_hidden_one():
+    model = feed_forward(hidden_units=None)
+    active = count_multiply_adds(model).active
+    twin = dense_twin(model)
+    assert count_multiply_adds(twin).active == pytest.approx(active, rel=0.02)
+
+
+def test_the_bank_can_be_chosen():
+    model = build_image_moe((8, 8, 1), 10)
+    names = [
+        layer.name for layer in dense_twin(model, bank=1)._flatten_layers()
+    ]
+    assert "recurrent_experts" in names
+    assert "conv_experts" not in names
+
+
+def test_measured_load_changes_the_target():
+    model = build_image_moe(
+        (8, 8, 1), 10, experts={"conv": 2, "recurrent": 2}, top_k=2
+    )
+    all_conv = {"moe": [1.0, 1.0, 0.0, 0.0]}
+    expected = count_multiply_adds(model, expert_load=all_conv).active
+    twin = dense_twin(model, expert_load=all_conv)
+    assert count_multiply_adds(twin).active == pytest.approx(expected, rel=0.01)
+    assert expected != pytest.approx(
+        count_multiply_adds(model).active, rel=0.01
+    )
+
+
+def test_the_weights_are_new_and_the_model_is_left_alone():
+    model = feed_forward()
+    before = model.get_weights()
+    twin = dense_twin(model)
+    assert np.abs(twin.layers[1].kernel - model.layers[1].kernel).max() > 0.01
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="Received: match='flops'"):
+        dense_twin(feed_forward(), match="flops")
+    x = keras.Input((4,))
+    plain = keras.Model(x, keras.layers.Dense(2)(x), name="plain")
+    with pytest.raises(ValueError, match="must hold a MixtureOfExperts layer"):
+        dense_twin(plain)
+    given = MixtureOfExperts([ModelExpert(plain)], GatingLayer(1))
+    with pytest.raises(ValueError, match="no widths to scale"):
+        dense_twin(keras.Model(x, given(x)))
