@@ -88,9 +88,7 @@ def table_rows(results: Sequence[Result]) -> list[list[str]]:
 def terminal_table(results: Sequence[Result]) -> Table:
     """The rows of `table_rows` for a terminal."""
     tests = len(results[0].probabilities)
-    table = Table(
-        title=f"{tests} test images", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    table = Table(title=f"{tests} test images", box=box.SIMPLE_HEAD, padding=0)
     for heading in HEADINGS:
         justify: Any = "left" if heading == "model" else "right"
         table.add_column(heading, justify=justify, no_wrap=True)

@@ -72,7 +72,8 @@ class MixtureOfExperts(keras.layers.Layer):
         dispatch: str = "auto",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # The gate reads the inputs as they come; the experts get them cast.
+        super().__init__(autocast=False, **kwargs)
         self.experts = (
             [experts] if isinstance(experts, ExpertBank) else list(experts)
         )
@@ -148,16 +149,18 @@ class MixtureOfExperts(keras.layers.Layer):
     def call(
         self, inputs: Any, mask: Any = None, training: bool | None = None
     ) -> Any:
-        with_mask = {"mask": mask} if _accepts_mask(self.gate) else {}
-        gates = self.gate(inputs, **with_mask)
+        gates = _call(self.gate, inputs, mask=mask, training=training)
         if not isinstance(self.gate, Gate):
             note_gates(self.name, gates)
+        inputs = _cast_floats(inputs, self.compute_dtype)
         if self.resolve_dispatch() == "dense":
             outputs = self._banks.run_dense(inputs, gates, mask, training)
             fused = self.fusion([*outputs, gates])
         else:
             fused = self._run_sorted(inputs, gates, mask, training)
-        return fused if self.shared is None else fused + self.shared(inputs)
+        if self.shared is None:
+            return fused
+        return fused + _call(self.shared, inputs, mask=mask, training=training)
 
     def _run_sorted(
         self, inputs: Any, gates: Any, mask: Any, training: bool | None
@@ -256,5 +259,19 @@ def _flatten(tensor: Any, depth: int) -> Any:
     return ops.reshape(tensor, (-1, *ops.shape(tensor)[depth:]))
 
 
-def _accepts_mask(layer: keras.layers.Layer) -> bool:
-    return "mask" in inspect.signature(layer.call).parameters
+def _cast_floats(tensor: Any, dtype: str) -> Any:
+    """To the compute dtype, unless the tensor holds identifiers."""
+    is_float = keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(tensor.dtype)
+    )
+    return ops.cast(tensor, dtype) if is_float else tensor
+
+
+def _call(layer: keras.layers.Layer, inputs: Any, **context: Any) -> Any:
+    """Call a layer with what it knows of the context.
+
+    Keras hands `training` on by itself, but not where a layer's `call` is
+    entered directly, as `stateless_call` does.
+    """
+    known = inspect.signature(layer.call).parameters
+    return layer(inputs, **{k: v for k, v in context.items() if k in known})

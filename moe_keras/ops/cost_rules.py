@@ -38,15 +38,14 @@ def _dense(layer: Any, shapes: Any, output: Any) -> int:
 
 
 def _einsum_dense(layer: Any, shapes: Any, output: Any) -> int:
-    # Each output value sums over the kernel axes that it does not have.
-    operands, result = layer.equation.split("->")
-    kernel = operands.split(",")[1]
-    summed = [
+    # Each input value meets every kernel axis that the input does not have.
+    inputs, kernel = layer.equation.split("->")[0].split(",")
+    added = [
         int(size)
         for letter, size in zip(kernel, layer.kernel.shape, strict=True)
-        if letter not in result
+        if letter not in inputs
     ]
-    return size_of(output[1:]) * int(math.prod(summed))
+    return size_of(shapes[0][1:]) * math.prod(added)
 
 
 def _conv(layer: Any, shapes: Any, output: Any) -> int:

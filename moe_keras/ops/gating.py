@@ -48,6 +48,13 @@ def choose_top_k(scores: Any, k: int) -> Any:
     )
 
 
+def softmax(logits: Any) -> Any:
+    """Softmax over the experts; of a single one, 1 without Keras' warning."""
+    if logits.shape[-1] == 1:
+        return ops.ones_like(logits)
+    return ops.softmax(logits, axis=-1)
+
+
 def softmax_gates(
     logits: Any, top_k: int | None = None, normalize: bool = True
 ) -> tuple[Any, Any]:
@@ -69,7 +76,7 @@ def softmax_gates(
     Source: Fedus et al. (2021), arXiv:2101.03961, eq. 1-2 (k = 1); Shazeer et
         al. (2017), arXiv:1701.06538, eq. 3 and 5 (k > 1).
     """
-    probabilities = ops.softmax(logits, axis=-1)
+    probabilities = softmax(logits)
     if top_k is None or top_k == logits.shape[-1]:
         return probabilities, ops.ones_like(probabilities, dtype="bool")
     chosen = choose_top_k(logits, top_k)

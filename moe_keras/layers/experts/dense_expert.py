@@ -1,5 +1,6 @@
 """Dense experts: f_e(x) = a(x W_e + b_e), or with a hidden layer between."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -190,6 +191,14 @@ class DenseExpert(ExpertBank):
     ) -> Any:
         if kernels.DYNAMIC_SHAPES:
             return super().run_groups(rows, group_sizes, mask, training)
+        if len(rows.shape) > 2:
+            # Every position of a row is a row of the products.
+            positions = math.prod(rows.shape[1:-1])
+            flat = ops.reshape(rows, (-1, rows.shape[-1]))
+            outputs = self.run_groups(
+                flat, group_sizes * positions, None, training
+            )
+            return ops.reshape(outputs, (*rows.shape[:-1], self.units))
         # Static shapes: the products are ragged, the biases spread over rows.
         ends = ops.cumsum(group_sizes)
         places = ops.arange(rows.shape[0], dtype=ends.dtype)

@@ -174,8 +174,8 @@ class GatingLayer(Gate):
             for tensor in (logits, gates, chosen)
         )
         real = None if real is None else ops.reshape(real, (-1,))
+        probabilities = gating.softmax(logits)
         if self.balance_loss and self.is_sparse:
-            probabilities = ops.softmax(logits, axis=-1)
             loss = balance.switch_balance_loss(
                 probabilities, chosen, self.choices, real
             )
@@ -186,7 +186,7 @@ class GatingLayer(Gate):
             loss = balance.importance_loss(gates, real)
             self.add_loss(self.importance_loss * loss)
         if self.mutual_information_loss:
-            information = balance.mutual_information(gates, real)
+            information = balance.mutual_information(probabilities, real)
             self.add_loss(-self.mutual_information_loss * information)
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
