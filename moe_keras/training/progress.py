@@ -30,7 +30,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("epochs"),
             TimeElapsedColumn(),
@@ -38,7 +38,7 @@ class ProgressBar(keras.callbacks.Callback):
             console=self._console,
         )
         self._task = self._progress.add_task(
-            f"{self._label:<24}", total=self.params["epochs"], logs=""
+            f"{self._label:<17}", total=self.params["epochs"], logs=""
         )
         self._progress.start()
 
