@@ -26,7 +26,8 @@ help: ## print this list
 demo: .venv/.stamp-run ## train the demo's mixture and its dense twins
 	.venv/bin/moe-keras demo $(ARGS)
 
-test: .venv/.stamp-test ## run the tests, without the slow ones
+test: .venv/.stamp-test ## run the tests without the slow ones, and some on JAX
+	KERAS_BACKEND=jax .venv/bin/python -m pytest -q -m "jax and not slow" $(ARGS)
 	.venv/bin/python -m pytest -m "not slow" $(ARGS)
 
 test-all: .venv/.stamp-test ## run all tests, and those for JAX and PyTorch
@@ -49,8 +50,8 @@ check: .venv/.stamp-lint ## check style, format and types
 docs: .venv/.stamp-docs ## build the pages in docs/_build/html
 	.venv/bin/python -m sphinx -W -n -b html docs docs/_build/html
 
-bench: .venv/.stamp-run ## time sorted dispatch against its limit
-	.venv/bin/python benchmarks/dispatch.py $(ARGS)
+bench: .venv/.stamp-run ## time routing against its limit and its peers
+	.venv/bin/python -m benchmarks.routing $(ARGS)
 
 clean: ## remove built files and caches, not the environments
 	rm -rf build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

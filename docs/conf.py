@@ -55,7 +55,7 @@ def skip_methods(app, what, name, obj, skip, options):
     if what != "class" or skip:
         return None
     return not getattr(obj, "__qualname__", "").startswith(
-        ("ExpertBank.", "Gate.")
+        ("ExpertBank.", "Fusion.", "Gate.")
     )
 
 

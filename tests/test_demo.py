@@ -93,3 +93,9 @@ def test_an_export_that_differs_fails_the_demo(finished, monkeypatch, tmp_path):
     inputs = load_digits().test.inputs[:2]
     with pytest.raises(RuntimeError, match="differ from Keras' by"):
         run._prove_export(results[0].model, tmp_path, inputs)
+
+
+def test_another_backend_is_refused_before_the_training(monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="needs the TensorFlow backend"):
+        run_demo(tmp_path)

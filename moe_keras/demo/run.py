@@ -12,6 +12,7 @@ from moe_keras.data import load_digits
 from moe_keras.demo import report
 from moe_keras.demo.contest import CONTESTANTS, Result, run_contest
 from moe_keras.demo.served import predict_without_keras
+from moe_keras.errors import require
 from moe_keras.export import export_saved_model
 from moe_keras.insight import (
     collect_gates,
@@ -49,8 +50,16 @@ def run_demo(
         The results, four for each seed.
 
     Raises:
+        ValueError: on a backend other than TensorFlow.
         RuntimeError: when the exported model does not return what Keras does.
     """
+    # Said now, not after the training: the export at the end needs it.
+    require(
+        keras.backend.backend() == "tensorflow",
+        "run_demo",
+        "needs the TensorFlow backend: unset KERAS_BACKEND.",
+        backend=keras.backend.backend(),
+    )
     console = console or Console()
     out.mkdir(parents=True, exist_ok=True)
     data = load_digits()

@@ -1,5 +1,9 @@
 """Keras layers for the four stages, and the mixture that wires them."""
 
+from moe_keras.layers.blocks.moe_transformer_block import (
+    MoETransformerBlock as MoETransformerBlock,
+)
+from moe_keras.layers.blocks.soft_moe import SoftMoE as SoftMoE
 from moe_keras.layers.expert_bank import ExpertBank as ExpertBank
 from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
 from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
@@ -7,13 +11,29 @@ from moe_keras.layers.experts.model_expert import ModelExpert as ModelExpert
 from moe_keras.layers.experts.recurrent_expert import (
     RecurrentExpert as RecurrentExpert,
 )
+from moe_keras.layers.fusion.attention_fusion import (
+    AttentionFusion as AttentionFusion,
+)
+from moe_keras.layers.fusion.logit_fusion import LogitFusion as LogitFusion
 from moe_keras.layers.fusion.weighted_fusion import (
     WeightedFusion as WeightedFusion,
 )
+from moe_keras.layers.fusion_layer import Fusion as Fusion
 from moe_keras.layers.gate import Gate as Gate
 from moe_keras.layers.gates_record import record_gates as record_gates
+from moe_keras.layers.gating.expert_choice_gating import (
+    ExpertChoiceGating as ExpertChoiceGating,
+)
 from moe_keras.layers.gating.gating_layer import GatingLayer as GatingLayer
+from moe_keras.layers.gating.hash_gating import HashGating as HashGating
+from moe_keras.layers.gating.hierarchical_gating import (
+    HierarchicalGating as HierarchicalGating,
+)
+from moe_keras.layers.gating.uniform_gating import (
+    UniformGating as UniformGating,
+)
 from moe_keras.layers.initializers import PerExpert as PerExpert
 from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
 )
+from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward

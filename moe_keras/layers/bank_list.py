@@ -86,6 +86,37 @@ class BankList:
         ]
         return ops.concatenate(outputs, axis=0)
 
+    @property
+    def can_pick(self) -> bool:
+        """Whether `run_picked` works: one bank, with kernels to fetch."""
+        return len(self.banks) == 1 and self.banks[0].can_pick
+
+    def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
+        """Expert e on its buffer, `(E, C, *row) -> (E, C, *R)`."""
+        outputs = [
+            bank(
+                slots[start:end],
+                mask=None if mask is None else mask[start:end],
+                dispatch="slots",
+                training=training,
+            )
+            for bank, start, end in self._spans()
+        ]
+        if len(outputs) == 1:
+            return outputs[0]
+        return ops.concatenate(outputs, axis=0)
+
+    def run_picked(self, rows: Any, experts: Any, training: bool | None) -> Any:
+        """Chosen experts on each row, `(N, *row), (N, K) -> (N, K, *R)`."""
+        require(
+            self.can_pick,
+            "MixtureOfExperts",
+            "dispatch='gather' needs one bank of DenseExpert.",
+            experts=[bank.name for bank in self.banks],
+        )
+        (bank,) = self.banks
+        return bank(rows, experts=experts, training=training)
+
     def output_shapes(self, inputs_shape: Any, leading: Any) -> list[Any]:
         """For each bank `(*leading, E_b, *R)`."""
         return [

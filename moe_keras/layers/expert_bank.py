@@ -37,7 +37,12 @@ class ExpertBank(keras.layers.Layer):
         mask: bool or None, for experts that read sequences.
         dispatch: `"auto"` or `"dense"`, with gates: whether only the chosen
             rows are computed, or all, and those not chosen are cleared (which
-            is all that JAX, whose shapes are static, can do).
+            is all that JAX, whose shapes are static, can do). `"slots"`:
+            `inputs` are buffers `(E, C, *row)`, one for each expert, and the
+            result is `(E, C, *R)`.
+        experts: int `(N, K)` or None; with it, `inputs` are rows `(N, *row)`
+            and the result is `(N, K, *R)`, of the experts of each row (where
+            `can_pick`; E marks "no expert", whose output is arbitrary).
 
     Returns:
         `(P..., E, *R)`, zeros where the gate is 0.
@@ -46,6 +51,8 @@ class ExpertBank(keras.layers.Layer):
     row_rank: int | None = None
     # Whether an expert reads a whole sample, not one position of it.
     reads_samples = True
+    # Whether `run_picked` is there.
+    can_pick = False
 
     def __init__(self, num_experts: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
@@ -116,6 +123,19 @@ class ExpertBank(keras.layers.Layer):
         tensors = (rows,) if mask is None else (rows, mask)
         return map_groups(run, self.split_bank(), tensors, group_sizes)
 
+    def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
+        """Expert e on slice e, `(E, C, *row) -> (E, C, *R)`."""
+        masks = [None] * self.num_experts if mask is None else mask
+        outputs = [
+            self.run_expert(expert, slots[e], masks[e], training)
+            for e, expert in enumerate(self.split_bank())
+        ]
+        return ops.stack(outputs, axis=0)
+
+    def run_picked(self, rows: Any, experts: Any, training: bool | None) -> Any:
+        """Chosen experts on each row, `(N, *row), (N, K) -> (N, K, *R)`."""
+        raise NotImplementedError
+
     def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
         """One expert on its rows, and their mask if there is one.
 
@@ -137,9 +157,14 @@ class ExpertBank(keras.layers.Layer):
         group_sizes: Any = None,
         mask: Any = None,
         dispatch: str = "auto",
+        experts: Any = None,
         training: bool | None = None,
     ) -> Any:
         mask = mask if self.supports_masking else None
+        if experts is not None:
+            return self.run_picked(inputs, experts, training)
+        if dispatch == "slots":
+            return self.run_slots(inputs, mask, training)
         if group_sizes is not None:
             return self.run_groups(inputs, group_sizes, mask, training)
         if gates is None:

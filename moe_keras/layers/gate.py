@@ -7,6 +7,7 @@ from keras import ops
 
 from moe_keras.errors import is_count, require
 from moe_keras.layers.gates_record import note_gates
+from moe_keras.ops import service
 
 LEVELS = ("auto", "sample", "position")
 
@@ -29,11 +30,17 @@ class Gate(keras.layers.Layer):
         mask: bool or None, the shape of `inputs` without its last axis. Padding
             is routed nowhere (its gates are 0) and counts in no loss; at the
             sample level it is left out of the mean.
+        expert_mask: bool or None, `(E,)` or with leading axes of the gates in
+            front, as `(B, E)`. An expert that is False is out of service: the
+            gates are those of a layer that was built without it, with
+            `top_k` experts at most. Where no expert is left, it is an error,
+            or gates of 0 while a graph is being traced.
         training: bool or None.
 
     Returns:
         float gates: `(..., E)` at the position level, `(B, E)` at the sample
-        level; 0 where an expert is not chosen.
+        level; 0 where an expert is not chosen. A row that holds NaN or an
+        infinity has `choices` gates of NaN, and counts in no loss.
     """
 
     def __init__(
@@ -72,13 +79,17 @@ class Gate(keras.layers.Layer):
         self.serves_samples = False
         self.supports_masking = True
 
-    def gate_rows(self, rows: Any, real: Any, training: bool | None) -> Any:
+    def gate_rows(
+        self, rows: Any, real: Any, in_service: Any, training: bool | None
+    ) -> Any:
         """Gates `(..., E)` of rows `(..., D)` in the router's dtype.
 
         Args:
-            rows: float `(..., D)`.
-            real: float `(...)`, 1 for a row that counts and 0 for padding, or
-                None when every row counts.
+            rows: float `(..., D)`, finite.
+            real: float `(...)`, 1 for a row that counts and 0 for padding and
+                for broken rows.
+            in_service: bool, broadcasts to `(..., E)`, or None when every
+                expert is in service.
             training: bool or None.
         """
         raise NotImplementedError
@@ -105,8 +116,56 @@ class Gate(keras.layers.Layer):
         return rank >= 4 or self.serves_samples
 
     def call(
-        self, inputs: Any, mask: Any = None, training: bool | None = None
+        self,
+        inputs: Any,
+        mask: Any = None,
+        expert_mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
+        if mask is None:
+            # Keras hands it on by itself only where no other tensor comes in.
+            mask = getattr(inputs, "_keras_mask", None)
+        rows, real = self.read_rows(inputs, mask)
+        in_service = self._read_expert_mask(expert_mask, rows.shape)
+        good = service.finite_rows(rows)
+        rows = service.clear_rows(rows, good)
+        counted = ops.cast(good, self.router_dtype)
+        if real is not None:
+            counted = counted * real
+        gates = self.gate_rows(rows, counted, in_service, training)
+        good = ops.logical_and(good, service.finite_rows(gates))
+        gates = service.spoil_rows(gates, good, self.choices, in_service)
+        if real is not None:
+            gates = ops.where(ops.expand_dims(real, -1) > 0, gates, 0.0)
+        gates = ops.cast(gates, self.compute_dtype)
+        note_gates(self.name, gates)
+        return gates
+
+    def check_width(self, input_shape: Any) -> int:
+        """D of the inputs' shape, which `build` needs to know."""
+        require(
+            len(input_shape) >= 2 and input_shape[-1] is not None,
+            type(self).__name__,
+            "`inputs` must be (..., D) with a known D.",
+            input_shape=tuple(input_shape),
+        )
+        return input_shape[-1]
+
+    def add_router_weight(
+        self, shape: Any, initializer: Any, name: str, trainable: bool = True
+    ) -> Any:
+        """A weight that stays in the router's dtype under every policy."""
+        return self.add_weight(
+            shape,
+            initializer,
+            dtype=self.router_dtype,
+            trainable=trainable,
+            autocast=False,
+            name=name,
+        )
+
+    def read_rows(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
+        """The router's rows `(..., D)`, and which are real `(...)` or None."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         require(
             keras.backend.is_float_dtype(dtype),
@@ -114,27 +173,7 @@ class Gate(keras.layers.Layer):
             "`inputs` must be of a float dtype.",
             dtype=dtype,
         )
-        rows, real = self._rows(ops.cast(inputs, self.router_dtype), mask)
-        gates = self.gate_rows(rows, real, training)
-        if real is not None:
-            kept = ops.expand_dims(real, -1) > 0
-            gates = ops.where(kept, gates, ops.zeros_like(gates))
-        gates = ops.cast(gates, self.compute_dtype)
-        note_gates(self.name, gates)
-        return gates
-
-    def add_router_weight(self, shape: Any, initializer: Any, name: str) -> Any:
-        """A weight that stays in the router's dtype under every policy."""
-        return self.add_weight(
-            shape,
-            initializer,
-            dtype=self.router_dtype,
-            autocast=False,
-            name=name,
-        )
-
-    def _rows(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
-        """The router's rows `(..., D)` and which of them are real `(...)`."""
+        inputs = ops.cast(inputs, self.router_dtype)
         real = None if mask is None else ops.cast(mask, inputs.dtype)
         rank = len(inputs.shape)
         if rank == 2 or not self.by_sample(rank):
@@ -147,6 +186,37 @@ class Gate(keras.layers.Layer):
         count = ops.maximum(ops.sum(weights, axis=positions), 1.0)
         means = ops.sum(kept, axis=positions) / count
         return means, ops.max(real, axis=positions)
+
+    def _read_expert_mask(self, expert_mask: Any, shape: Any) -> Any:
+        """Bool that broadcasts to gates of this rank, or None."""
+        if expert_mask is None:
+            return None
+        mask = ops.cast(ops.convert_to_tensor(expert_mask), "bool")
+        owner, axes = type(self).__name__, len(mask.shape)
+        leading = tuple(mask.shape[:-1])
+        require(
+            0 < axes <= len(shape)
+            and mask.shape[-1] == self.num_experts
+            and all(
+                one is None or other is None or one in (1, other)
+                for one, other in zip(leading, shape[: axes - 1], strict=True)
+            ),
+            owner,
+            "`expert_mask` must be (E,), or (..., E) with leading axes of the "
+            "gates.",
+            expert_mask_shape=tuple(mask.shape),
+            gates_shape=(*shape[:-1], self.num_experts),
+        )
+        values = service.known_values(mask)
+        require(
+            values is None or values.any(axis=-1).all(),
+            owner,
+            "`expert_mask` must leave an expert in service.",
+            expert_mask=None if values is None else values.tolist(),
+        )
+        for _ in range(len(shape) - axes if axes > 1 else 0):
+            mask = ops.expand_dims(mask, -2)
+        return mask
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         by_sample = self.by_sample(len(input_shape))

@@ -1,6 +1,5 @@
 """The mixture: gating, dispatch, experts and fusion, wired once."""
 
-import inspect
 from typing import Any
 
 import keras
@@ -8,16 +7,17 @@ from keras import ops
 
 from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
+from moe_keras.layers.calls import call_with, cast_floats, join_axes
+from moe_keras.layers.dispatches import DISPATCHES, pick_dispatch
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import note_gates
 from moe_keras.layers.registration import register
-from moe_keras.ops import kernels
+from moe_keras.layers.routing_stats import RoutingMetric, RoutingStats
 from moe_keras.ops.cost import Cost, count_layer
-from moe_keras.ops.dispatch import SortedPlan
 
-DISPATCHES = ("auto", "dense", "sorted")
+OVERFLOWS = ("report", "error")
 
 
 @register
@@ -36,15 +36,30 @@ class MixtureOfExperts(keras.layers.Layer):
             `WeightedFusion()`. Defaults to `None`.
         shared: layer that sees every row, whose output is added; None for
             none. Defaults to `None`.
-        dispatch: `"dense"` runs every expert on every row; `"sorted"` sorts the
-            rows by expert and runs only the chosen ones, without dropping any;
-            `"auto"` is sorted where the gate is sparse and the backend allows
-            shapes that depend on data (not on JAX). Defaults to `"auto"`.
+        dispatch: one of five ways with one result. `"dense"` runs every expert
+            on every row. `"sorted"` sorts the rows by expert and runs only the
+            chosen ones, dropping none. `"gather"` fetches the kernels of the
+            chosen experts, for a few rows and one bank of `DenseExpert`.
+            `"capacity"` gives each expert a buffer of fixed size, which XLA can
+            compile; choices without a place are dropped. `"auto"` chooses: see
+            the page on dispatch. Defaults to `"auto"`.
+        capacity_factor: float > 0. Places per expert in training, over those
+            that an even load takes. Defaults to `1.25`.
+        eval_capacity_factor: float > 0. The same in inference; with E/K nothing
+            can be dropped. Defaults to `2.0`.
+        batch_priority: bool. Under capacity, seat rows with larger gates first,
+            instead of rows that come first. Defaults to `False`.
+        overflow: `"report"` gives the gates of dropped choices to those that
+            were kept, leaves rows without any to the shared path (zeros
+            without one) and logs the dropped share; `"error"` stops instead.
+            Defaults to `"report"`.
         **kwargs: `keras.layers.Layer` arguments.
 
     Call arguments:
         inputs: float `(B, ...)`, what the gate and all the banks read.
         mask: bool or None, padding; see `GatingLayer` and `RecurrentExpert`.
+        expert_mask: bool `(E,)` or None; experts that are False are out of
+            service, as if the layer had been built without them.
         training: bool or None.
 
     Returns:
@@ -70,6 +85,10 @@ class MixtureOfExperts(keras.layers.Layer):
         fusion: keras.layers.Layer | None = None,
         shared: keras.layers.Layer | None = None,
         dispatch: str = "auto",
+        capacity_factor: float = 1.25,
+        eval_capacity_factor: float = 2.0,
+        batch_priority: bool = False,
+        overflow: str = "report",
         **kwargs: Any,
     ):
         # The gate reads the inputs as they come; the experts get them cast.
@@ -77,7 +96,7 @@ class MixtureOfExperts(keras.layers.Layer):
         self.experts = (
             [experts] if isinstance(experts, ExpertBank) else list(experts)
         )
-        self._banks = BankList(self.experts, "MixtureOfExperts")
+        self.banks = BankList(self.experts, "MixtureOfExperts")
         require(
             isinstance(gate, keras.layers.Layer),
             "MixtureOfExperts",
@@ -86,19 +105,37 @@ class MixtureOfExperts(keras.layers.Layer):
         )
         self._check_width(getattr(gate, "num_experts", self.num_experts))
         if isinstance(gate, Gate):
-            gate.serves_samples = self._banks.reads_samples
+            gate.serves_samples = self.banks.reads_samples
         self.gate = gate
         self.fusion = (
             WeightedFusion(name="fusion") if fusion is None else fusion
         )
         self.shared = shared
         self.dispatch = dispatch
+        require(
+            min(capacity_factor, eval_capacity_factor) > 0,
+            "MixtureOfExperts",
+            "capacity factors must be above 0.",
+            capacity_factor=capacity_factor,
+            eval_capacity_factor=eval_capacity_factor,
+        )
+        require(
+            overflow in OVERFLOWS,
+            "MixtureOfExperts",
+            f"`overflow` must be one of {OVERFLOWS}.",
+            overflow=overflow,
+        )
+        self.capacity_factor = capacity_factor
+        self.eval_capacity_factor = eval_capacity_factor
+        self.batch_priority = batch_priority
+        self.overflow = overflow
+        self.stats: RoutingStats | None = None
         self.supports_masking = True
 
     @property
     def num_experts(self) -> int:
         """E, over all banks."""
-        return self._banks.num_experts
+        return self.banks.num_experts
 
     @property
     def dispatch(self) -> str:
@@ -107,9 +144,9 @@ class MixtureOfExperts(keras.layers.Layer):
     @dispatch.setter
     def dispatch(self, value: str) -> None:
         require(
-            value in DISPATCHES,
+            value == "auto" or value in DISPATCHES,
             "MixtureOfExperts",
-            f"`dispatch` must be one of {DISPATCHES}.",
+            f"`dispatch` must be one of {('auto', *DISPATCHES)}.",
             dispatch=value,
         )
         self._dispatch = value
@@ -119,70 +156,74 @@ class MixtureOfExperts(keras.layers.Layer):
             and keras.backend.backend() == "tensorflow"
         )
 
-    def resolve_dispatch(self) -> str:
-        """`"dense"` or `"sorted"`: what runs when this layer is called."""
+    def resolve_dispatch(self, rows: int | None = None) -> str:
+        """What runs when this layer is called.
+
+        Args:
+            rows: how many rows there are, where it is known beforehand.
+        """
         if self.dispatch != "auto":
             return self.dispatch
-        sparse = getattr(self.gate, "is_sparse", False)
-        return "sorted" if sparse and kernels.DYNAMIC_SHAPES else "dense"
+        return pick_dispatch(self, rows)
 
     def build(self, input_shape: Any) -> None:
         if not self.gate.built:
             self.gate.build(input_shape)
-        self._banks.build(input_shape, self._gates_shape(input_shape)[:-1])
+        self.banks.build(input_shape, self._gates_shape(input_shape)[:-1])
         if not self.fusion.built:
             self.fusion.build(self._fusion_shapes(input_shape))
-        fused = self.compute_output_shape(input_shape)
-        if self.shared is None:
-            return
-        if not self.shared.built:
-            self.shared.build(input_shape)
-        shared = tuple(self.shared.compute_output_shape(input_shape))
-        require(
-            shared[1:] == fused[1:],
-            "MixtureOfExperts",
-            "`shared` must return what the experts return.",
-            shared_shape=shared,
-            fused_shape=fused,
-        )
+        if self.shared is not None:
+            if not self.shared.built:
+                self.shared.build(input_shape)
+            shared = tuple(self.shared.compute_output_shape(input_shape))
+            fused = self.compute_output_shape(input_shape)
+            require(
+                shared[1:] == fused[1:],
+                "MixtureOfExperts",
+                "`shared` must return what the experts return.",
+                shared_shape=shared,
+                fused_shape=fused,
+            )
+        self.stats = None
+        if getattr(self.gate, "is_sparse", False):
+            self.stats = RoutingStats(self, self.num_experts)
+            # A compiled step of JAX has copies of the weights: see the class.
+            if keras.backend.backend() != "jax":
+                self._routing = RoutingMetric(self.stats, self.name)
 
     def call(
-        self, inputs: Any, mask: Any = None, training: bool | None = None
+        self,
+        inputs: Any,
+        mask: Any = None,
+        expert_mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
-        gates = _call(self.gate, inputs, mask=mask, training=training)
+        context = {"mask": mask, "training": training}
+        require(
+            expert_mask is None or isinstance(self.gate, Gate),
+            "MixtureOfExperts",
+            "`expert_mask` needs a gate that knows it, such as GatingLayer.",
+            gate=self.gate,
+        )
+        gates = call_with(self.gate, inputs, expert_mask=expert_mask, **context)
         if not isinstance(self.gate, Gate):
             note_gates(self.name, gates)
-        inputs = _cast_floats(inputs, self.compute_dtype)
-        if self.resolve_dispatch() == "dense":
-            outputs = self._banks.run_dense(inputs, gates, mask, training)
-            fused = self.fusion([*outputs, gates])
-        else:
-            fused = self._run_sorted(inputs, gates, mask, training)
+        depth = len(gates.shape) - 1
+        leading = ops.shape(gates)[:depth]
+        inputs = cast_floats(inputs, self.compute_dtype)
+        rows, row_mask = join_axes(inputs, depth), join_axes(mask, depth)
+        gates = ops.reshape(gates, (-1, self.num_experts))
+        run = DISPATCHES[self.resolve_dispatch(rows.shape[0])]
+        fused, dropped = run(self, rows, gates, row_mask, training)
+        if self.stats:
+            self.stats.in_training = bool(training)
+            if training:
+                self.stats.update(gates, dropped)
+        if depth > 1:
+            fused = ops.reshape(fused, (*leading, *ops.shape(fused)[1:]))
         if self.shared is None:
             return fused
-        return fused + _call(self.shared, inputs, mask=mask, training=training)
-
-    def _run_sorted(
-        self, inputs: Any, gates: Any, mask: Any, training: bool | None
-    ) -> Any:
-        depth = len(gates.shape) - 1
-        leading = ops.shape(inputs)[:depth]
-        choices = getattr(self.gate, "choices", self.num_experts)
-        plan, weights = SortedPlan.from_top_k(
-            ops.reshape(gates, (-1, self.num_experts)), choices
-        )
-        rows = plan.dispatch(_flatten(inputs, depth))
-        row_mask = (
-            None if mask is None else plan.dispatch(_flatten(mask, depth))
-        )
-        outputs = self._banks.run_groups(
-            rows, plan.group_sizes, row_mask, training
-        )
-        # The same fusion as under dense dispatch, of K outputs instead of E.
-        fused = self.fusion([plan.combine(outputs), weights])
-        if depth == 1:
-            return fused
-        return ops.reshape(fused, (*leading, *ops.shape(fused)[1:]))
+        return fused + call_with(self.shared, inputs, **context)
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Multiply-adds per example; see `moe_keras.ops.cost`.
@@ -195,7 +236,7 @@ class MixtureOfExperts(keras.layers.Layer):
         fusion_shapes = self._fusion_shapes(inputs_shape)
         leading = fusion_shapes[-1][:-1]
         cost = count_layer(self.gate, shapes)
-        cost += self._banks.count_cost(inputs_shape, leading, load)
+        cost += self.banks.count_cost(inputs_shape, leading, load)
         cost += count_layer(self.fusion, fusion_shapes, load)
         if self.shared is not None:
             cost += count_layer(self.shared, shapes)
@@ -207,7 +248,7 @@ class MixtureOfExperts(keras.layers.Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask goes on where every position has an output of its own."""
-        if mask is None or self._banks.reads_samples:
+        if mask is None or self.banks.reads_samples:
             return None
         by_position = len(self._gates_shape(inputs.shape)) == len(inputs.shape)
         return mask if by_position else None
@@ -219,7 +260,7 @@ class MixtureOfExperts(keras.layers.Layer):
 
     def _fusion_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
         gates_shape = self._gates_shape(input_shape)
-        outputs = self._banks.output_shapes(input_shape, gates_shape[:-1])
+        outputs = self.banks.output_shapes(input_shape, gates_shape[:-1])
         return [*outputs, gates_shape]
 
     def _check_width(self, width: int | None) -> None:
@@ -240,6 +281,10 @@ class MixtureOfExperts(keras.layers.Layer):
             "fusion": serialize(self.fusion),
             "shared": None if self.shared is None else serialize(self.shared),
             "dispatch": self.dispatch,
+            "capacity_factor": self.capacity_factor,
+            "eval_capacity_factor": self.eval_capacity_factor,
+            "batch_priority": self.batch_priority,
+            "overflow": self.overflow,
         }
 
     @classmethod
@@ -250,28 +295,3 @@ class MixtureOfExperts(keras.layers.Layer):
             if config.get(name) is not None
         }
         return cls(**{**config, **parts})
-
-
-def _flatten(tensor: Any, depth: int) -> Any:
-    """Join the first `depth` axes."""
-    if depth == 1:
-        return tensor
-    return ops.reshape(tensor, (-1, *ops.shape(tensor)[depth:]))
-
-
-def _cast_floats(tensor: Any, dtype: str) -> Any:
-    """To the compute dtype, unless the tensor holds identifiers."""
-    is_float = keras.backend.is_float_dtype(
-        keras.backend.standardize_dtype(tensor.dtype)
-    )
-    return ops.cast(tensor, dtype) if is_float else tensor
-
-
-def _call(layer: keras.layers.Layer, inputs: Any, **context: Any) -> Any:
-    """Call a layer with what it knows of the context.
-
-    Keras hands `training` on by itself, but not where a layer's `call` is
-    entered directly, as `stateless_call` does.
-    """
-    known = inspect.signature(layer.call).parameters
-    return layer(inputs, **{k: v for k, v in context.items() if k in known})

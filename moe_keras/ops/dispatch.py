@@ -12,6 +12,25 @@ from keras import ops
 
 from moe_keras.ops import kernels
 
+# Up to here, fetching the chosen experts' kernels beats sorting the rows.
+FEW_CHOICES = 4
+
+
+def choose(gates: Any, top_k: int) -> tuple[Any, Any]:
+    """The experts and the weights `(N, K)` of gates with at most K above 0.
+
+    Args:
+        gates: float `(N, E)`.
+        top_k: int, K.
+
+    Returns:
+        int `(N, K)`, best first, E where a row has fewer; float `(N, K)`.
+    """
+    weights, experts = kernels.top_k(gates, top_k)
+    num_experts = gates.shape[-1]
+    experts = ops.cast(experts, "int32")
+    return ops.where(weights == 0, num_experts, experts), weights
+
 
 class SortedPlan:
     """The rows of each expert, as runs of one sorted list.
@@ -29,35 +48,13 @@ class SortedPlan:
         self.num_choices = experts.shape[-1]
         flat = ops.reshape(ops.cast(experts, "int32"), (-1,))
         order = ops.cast(ops.argsort(flat), "int32")
-        self.group_sizes = ops.sum(
-            ops.cast(
-                ops.expand_dims(flat, -1)
-                == ops.arange(num_experts, dtype="int32"),
-                "int32",
-            ),
-            axis=0,
+        self.group_sizes = ops.cast(
+            kernels.count_groups(flat, num_experts), "int32"
         )
         self._routed = ops.sum(self.group_sizes)
         # Rows without an expert sort behind all others.
-        self._sources = (
-            kernels.first_rows(order, self._routed) // self.num_choices
-        )
-        self._slots = ops.cast(ops.argsort(order), "int32")
-
-    @classmethod
-    def from_top_k(cls, gates: Any, top_k: int) -> tuple["SortedPlan", Any]:
-        """The plan and the weights `(N, K)` of gates with at most K > 0.
-
-        Args:
-            gates: float `(N, E)`.
-            top_k: int, K.
-        """
-        num_experts = gates.shape[-1]
-        weights, experts = kernels.top_k(gates, top_k)
-        experts = ops.cast(experts, "int32")
-        return cls(
-            ops.where(weights == 0, num_experts, experts), num_experts
-        ), weights
+        self._order = kernels.first_rows(order, self._routed)
+        self._slots = ops.cast(kernels.invert(order), "int32")
 
     @classmethod
     def from_gates(cls, gates: Any) -> "SortedPlan":
@@ -75,18 +72,43 @@ class SortedPlan:
 
         Where shapes may depend on data, only the routed rows are there.
         """
-        return ops.take(inputs, self._sources, axis=0)
+        sources = self._order // self.num_choices
+        return kernels.with_adjoint(
+            lambda rows: ops.take(rows, sources, axis=0),
+            lambda gradient: ops.sum(self._unsort(gradient), axis=1),
+            inputs,
+        )
 
     def combine(self, outputs: Any) -> Any:
         """`(M, ...) -> (N, K, ...)`: zeros where a row has no expert."""
+        return kernels.with_adjoint(self._unsort, self._sort, outputs)
+
+    def _sort(self, picked: Any) -> Any:
+        """`(N, K, ...) -> (M, ...)`: every choice at its place in the list."""
+        flat = ops.reshape(picked, (-1, *ops.shape(picked)[2:]))
+        return ops.take(flat, self._order, axis=0)
+
+    def _unsort(self, outputs: Any) -> Any:
         rows = ops.shape(outputs)[0]
-        nothing = ops.zeros((1, *ops.shape(outputs)[1:]), dtype=outputs.dtype)
+        tail = ops.shape(outputs)[1:]
+        nothing = ops.zeros((1, *tail), dtype=outputs.dtype)
         padded = ops.concatenate([outputs, nothing], axis=0)
         slots = ops.where(self._slots < self._routed, self._slots, rows)
         picked = ops.take(padded, slots, axis=0)
-        return ops.reshape(
-            picked, (-1, self.num_choices, *ops.shape(outputs)[1:])
-        )
+        return ops.reshape(picked, (-1, self.num_choices, *tail))
+
+
+def experts_of_runs(group_sizes: Any, rows: int) -> Any:
+    """The expert of each of `rows` sorted rows; behind the last run, E - 1.
+
+    Args:
+        group_sizes: int `(E,)`.
+        rows: int, M.
+    """
+    ends = ops.cumsum(group_sizes)
+    places = ops.arange(rows, dtype=ends.dtype)
+    passed = ops.sum(ops.cast(places[:, None] >= ends, "int32"), axis=-1)
+    return ops.minimum(passed, group_sizes.shape[0] - 1)
 
 
 def map_groups(

@@ -1,7 +1,13 @@
-"""Fusion: from expert outputs `(P..., E, R...)` and gates to `(P..., R...)`."""
+"""Fusion: from expert outputs `(P..., E, R...)` and gates to `(P..., R...)`.
 
+In all of them an expert whose gate is 0 has no say, whatever it holds: 0 * NaN
+is NaN, in the gradient too, so outputs are cleared before they are used.
+"""
+
+import math
 from typing import Any
 
+import keras
 from keras import ops
 
 
@@ -18,11 +24,141 @@ def weighted_sum(outputs: Any, gates: Any) -> Any:
     Source: Jacobs et al. (1991), Neural Computation 3(1), eq. 1.2; Shazeer et
         al. (2017), arXiv:1701.06538, eq. 1.
     """
-    expert_axis = len(gates.shape) - 1
-    trailing = len(outputs.shape) - len(gates.shape)
-    for _ in range(trailing):
+    spread = _spread(gates, outputs)
+    heard = ops.where(spread == 0, ops.zeros_like(outputs), outputs)
+    return ops.sum(spread * heard, axis=_expert_axis(gates))
+
+
+def drop_non_finite(outputs: Any, gates: Any) -> tuple[Any, Any]:
+    """Leave out the experts whose output for a row is not finite.
+
+    The other gates of the row are scaled up to the sum that all of them had;
+    with no finite expert, they are all 0. An output that is left out has no
+    gradient.
+
+    Args:
+        outputs: float `(P..., E, R...)`.
+        gates: float `(P..., E)`, not negative.
+
+    Returns:
+        outputs: the same, with zeros for what was left out.
+        gates: float `(P..., E)`.
+    """
+    trailing = tuple(range(len(gates.shape), len(outputs.shape)))
+    finite = ops.isfinite(outputs)
+    if trailing:
+        finite = ops.all(finite, axis=trailing)
+    kept = ops.where(_spread(finite, outputs), outputs, ops.zeros_like(outputs))
+    heard = ops.logical_and(finite, gates != 0)
+    rest = ops.where(heard, gates, ops.zeros_like(gates))
+    return kept, _rescale(rest, total_of(gates))
+
+
+def linear_pool(logits: Any, gates: Any) -> Any:
+    """Y = log sum_e g_e softmax(o_e), without leaving the log domain.
+
+    Args:
+        logits: float `(P..., E, ..., U)`, the experts' logits of U classes.
+        gates: float `(P..., E)`, not negative.
+
+    Returns:
+        float `(P..., ..., U)`, log-probabilities if the gates of a row sum to
+        1; the uniform distribution for a row whose gates are all 0.
+
+    Source: Stone (1961), Annals of Mathematical Statistics 32(4) (linear
+        opinion pool); Jacobs et al. (1991), Neural Computation 3(1).
+    """
+    axis = _expert_axis(gates)
+    spread = _spread(gates, logits)
+    heard = spread > 0
+    logs = ops.log_softmax(
+        ops.where(heard, logits, ops.zeros_like(logits)), axis=-1
+    )
+    lowest = ops.full_like(logs, float("-inf"))
+    best = ops.max(ops.where(heard, logs, lowest), axis=axis, keepdims=True)
+    silent = ops.logical_not(ops.any(heard, axis=axis, keepdims=True))
+    best = ops.stop_gradient(ops.where(silent, ops.zeros_like(best), best))
+    below = ops.where(heard, logs - best, ops.zeros_like(logs))
+    terms = ops.where(heard, spread * ops.exp(below), ops.zeros_like(logs))
+    total = ops.sum(terms, axis=axis, keepdims=True)
+    total = ops.where(silent, ops.ones_like(total), total)
+    uniform = -math.log(logits.shape[-1])
+    pooled = ops.where(silent, uniform, best + ops.log(total))
+    return ops.squeeze(pooled, axis=axis)
+
+
+def log_pool(logits: Any, gates: Any) -> Any:
+    """Y = log softmax(sum_e g_e o_e): a product of experts with powers g_e.
+
+    Args:
+        logits: float `(P..., E, ..., U)`, the experts' logits of U classes.
+        gates: float `(P..., E)`.
+
+    Returns:
+        float `(P..., ..., U)`, log-probabilities; the uniform distribution for
+        a row whose gates are all 0.
+
+    Source: Genest & Zidek (1986), Statistical Science 1(1) (logarithmic opinion
+        pool); Hinton (2002), Neural Computation 14(8) (product of experts).
+    """
+    return ops.log_softmax(weighted_sum(logits, gates), axis=-1)
+
+
+def attention_gates(scores: Any, gates: Any) -> Any:
+    """Gates times exp(scores), scaled back to the sum that the gates had.
+
+    Where all scores are equal these are the gates. Keeping their sum keeps the
+    gradient of a top-1 gate, which a softmax over one expert would cancel.
+
+    Args:
+        scores: float `(P..., E)`.
+        gates: float `(P..., E)`, not negative.
+
+    Returns:
+        float `(P..., E)`, 0 where the gate is 0.
+
+    Source: Bahdanau et al. (2015), arXiv:1409.0473, eq. 6, with the gates as
+        prior weights.
+    """
+    heard = gates > 0
+    scores = ops.where(heard, scores, ops.zeros_like(scores))
+    lowest = ops.full_like(scores, float("-inf"))
+    best = ops.max(ops.where(heard, scores, lowest), axis=-1, keepdims=True)
+    best = ops.where(ops.isfinite(best), best, ops.zeros_like(best))
+    shifted = ops.where(
+        heard, scores - ops.stop_gradient(best), ops.zeros_like(scores)
+    )
+    powers = ops.where(heard, gates * ops.exp(shifted), ops.zeros_like(gates))
+    return _rescale(powers, total_of(gates))
+
+
+def total_of(gates: Any) -> Any:
+    """The sum of each row's gates, `(P..., 1)`; a gate of 0 has no gradient."""
+    heard = ops.where(gates == 0, ops.zeros_like(gates), gates)
+    return ops.sum(heard, axis=-1, keepdims=True)
+
+
+def widen(tensor: Any) -> Any:
+    """At least float32, for sums and logarithms under a half policy."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return tensor if dtype == "float64" else ops.cast(tensor, "float32")
+
+
+def _rescale(weights: Any, total: Any) -> Any:
+    """Scale the weights of each row to this sum; zeros stay zeros."""
+    current = ops.sum(weights, axis=-1, keepdims=True)
+    nothing = current == 0
+    divisor = ops.where(nothing, ops.ones_like(current), current)
+    scaled = weights * (total / divisor)
+    return ops.where(nothing, ops.zeros_like(scaled), scaled)
+
+
+def _expert_axis(gates: Any) -> int:
+    return len(gates.shape) - 1
+
+
+def _spread(gates: Any, outputs: Any) -> Any:
+    """Gates `(P..., E)` as `(P..., E, 1...)`, to meet the outputs."""
+    for _ in range(len(outputs.shape) - len(gates.shape)):
         gates = ops.expand_dims(gates, -1)
-    # An expert whose gate is 0 has no say, whatever it holds: 0 * NaN is NaN,
-    # in the gradient too, so the outputs are cleared before the product.
-    heard = ops.where(gates == 0, ops.zeros_like(outputs), outputs)
-    return ops.sum(gates * heard, axis=expert_axis)
+    return gates

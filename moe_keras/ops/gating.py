@@ -5,10 +5,25 @@ from typing import Any
 from keras import ops
 
 from moe_keras.ops import kernels
+from moe_keras.ops.service import LOWEST, exclude
 
 # Shazeer et al. (2017), arXiv:1701.06538, eq. 4 has a bare softplus; the
 # authors' own code adds this floor so that the noise never dies out.
 NOISE_FLOOR = 1e-2
+
+ORDERS = ("softmax_top_k", "top_k_softmax")
+
+
+def noise_scale(noise_logits: Any) -> Any:
+    """Standard deviation of the noise, softplus(x W_noise) + 0.01.
+
+    Args:
+        noise_logits: float `(..., E)`, x W_noise.
+
+    Returns:
+        float `(..., E)`, in units of a logit.
+    """
+    return ops.softplus(noise_logits) + NOISE_FLOOR
 
 
 def add_noise(logits: Any, noise_logits: Any, normal: Any) -> Any:
@@ -24,7 +39,7 @@ def add_noise(logits: Any, noise_logits: Any, normal: Any) -> Any:
 
     Source: Shazeer et al. (2017), arXiv:1701.06538, eq. 4.
     """
-    return logits + normal * (ops.softplus(noise_logits) + NOISE_FLOOR)
+    return logits + normal * noise_scale(noise_logits)
 
 
 def choose_top_k(scores: Any, k: int) -> Any:
@@ -37,15 +52,41 @@ def choose_top_k(scores: Any, k: int) -> Any:
     Returns:
         bool `(..., E)`, exactly k of them true in each row.
     """
-    num_experts = scores.shape[-1]
     _, experts = kernels.top_k(scores, k)
-    return ops.any(
-        ops.equal(
-            ops.expand_dims(experts, -1),
-            ops.arange(num_experts, dtype=experts.dtype),
-        ),
-        axis=-2,
+    return _mark(experts, scores.shape[-1])
+
+
+def choose_top_p(scores: Any, shares: Any, k: int, top_p: float) -> Any:
+    """As many experts, best first, as reach a share: at most k, at least one.
+
+    Args:
+        scores: float `(..., E)`, what decides who is best; ties to the lower
+            index.
+        shares: float `(..., E)`, rows sum to 1.
+        k: int in 1..E.
+        top_p: float in (0, 1].
+
+    Returns:
+        bool `(..., E)`.
+
+    Source: Huang et al. (2024), arXiv:2403.07652.
+    """
+    _, experts = kernels.top_k(scores, k)
+    picked = ops.take_along_axis(shares, experts, axis=-1)
+    # One is in while those before it have not reached the share.
+    before = ops.cumsum(picked, axis=-1) - picked
+    return _mark(experts, scores.shape[-1], before < top_p)
+
+
+def _mark(experts: Any, num_experts: int, kept: Any = None) -> Any:
+    """Bool `(..., E)` from expert numbers `(..., K)`."""
+    marks = ops.equal(
+        ops.expand_dims(experts, -1),
+        ops.arange(num_experts, dtype=experts.dtype),
     )
+    if kept is not None:
+        marks = ops.logical_and(marks, ops.expand_dims(kept, -1))
+    return ops.any(marks, axis=-2)
 
 
 def softmax(logits: Any) -> Any:
@@ -55,32 +96,110 @@ def softmax(logits: Any) -> Any:
     return ops.softmax(logits, axis=-1)
 
 
-def softmax_gates(
-    logits: Any, top_k: int | None = None, normalize: bool = True
-) -> tuple[Any, Any]:
-    """Softmax over all experts, then the k largest, renormalised.
+ACTIVATIONS = {"softmax": softmax, "sigmoid": ops.sigmoid}
 
-    Renormalising the k largest probabilities gives the softmax over the k
-    largest logits. With `top_k=1` that would be the constant 1, and the router
-    would learn nothing from the task: there the probability is kept as it is.
+
+def shares_of(logits: Any, activation: str = "softmax") -> Any:
+    """Scores of all experts, divided by their sum: `(..., E)`.
+
+    Args:
+        logits: float `(..., E)`.
+        activation: `"softmax"` or `"sigmoid"`.
+    """
+    scores = ACTIVATIONS[activation](logits)
+    if activation == "softmax":
+        return scores
+    return _divide(scores, ops.sum(scores, axis=-1, keepdims=True))
+
+
+def choose_gates(
+    logits: Any,
+    top_k: int | None = None,
+    normalize: bool = True,
+    activation: str = "softmax",
+    order: str = "softmax_top_k",
+    top_p: float | None = None,
+    bias: Any = None,
+    in_service: Any = None,
+) -> tuple[Any, Any]:
+    """Scores of all experts, then the best of them, renormalised.
+
+    A row with a single expert keeps its score as it is: divided by itself it
+    would be the constant 1, and the router would learn nothing from the task.
 
     Args:
         logits: float `(..., E)`.
         top_k: int in 1..E, or None for all experts.
-        normalize: whether the gates of a row sum to 1 for `top_k` > 1.
+        normalize: whether the gates of a row with several experts sum to 1.
+        activation: `"softmax"` or `"sigmoid"`.
+        order: `"softmax_top_k"`: the softmax is over all experts.
+            `"top_k_softmax"`: it is over the chosen ones.
+        top_p: float in (0, 1] or None; see `choose_top_p`.
+        bias: float `(E,)` or None, added to the scores for the choice only.
+        in_service: bool, broadcasts to `(..., E)`, or None for all.
 
     Returns:
         gates: float `(..., E)`, in [0, 1], 0 where an expert is not chosen.
         chosen: bool `(..., E)`.
 
     Source: Fedus et al. (2021), arXiv:2101.03961, eq. 1-2 (k = 1); Shazeer et
-        al. (2017), arXiv:1701.06538, eq. 3 and 5 (k > 1).
+        al. (2017), arXiv:1701.06538, eq. 3 and 5 (k > 1); DeepSeek-AI (2024),
+        arXiv:2412.19437, eq. 12-16 (sigmoid, bias).
     """
-    probabilities = softmax(logits)
-    if top_k is None or top_k == logits.shape[-1]:
-        return probabilities, ops.ones_like(probabilities, dtype="bool")
-    chosen = choose_top_k(logits, top_k)
-    gates = ops.where(chosen, probabilities, ops.zeros_like(probabilities))
-    if normalize and top_k > 1:
-        gates = gates / ops.sum(gates, axis=-1, keepdims=True)
+    k = logits.shape[-1] if top_k is None else top_k
+    logits = exclude(logits, in_service)
+    scores = ACTIVATIONS[activation](logits)
+    everyone = k == logits.shape[-1] and top_p is None
+    if everyone:
+        chosen = ops.ones_like(scores, dtype="bool")
+    else:
+        best = logits if bias is None else exclude(scores + bias, in_service)
+        if top_p is None:
+            chosen = choose_top_k(best, k)
+        else:
+            shares = shares_of(logits, activation)
+            chosen = choose_top_p(best, shares, k, top_p)
+    if in_service is not None:
+        chosen = ops.logical_and(chosen, in_service)
+    if order == "top_k_softmax" and not everyone:
+        scores = softmax(ops.where(chosen, logits, LOWEST))
+    gates = ops.where(chosen, scores, 0.0)
+    if normalize and k > 1 and not (everyone and activation == "softmax"):
+        gates = _divide_by_sum(gates, chosen)
     return gates, chosen
+
+
+def _divide_by_sum(gates: Any, chosen: Any) -> Any:
+    count = ops.sum(ops.cast(chosen, "int32"), axis=-1, keepdims=True)
+    total = ops.sum(gates, axis=-1, keepdims=True)
+    return _divide(gates, ops.where(count > 1, total, 1.0))
+
+
+def _divide(values: Any, total: Any) -> Any:
+    """Zeros stay zeros where there is nothing to divide by."""
+    return values / ops.where(total > 0, total, 1.0)
+
+
+def top_k_probability(logits: Any, noisy: Any, scale: Any, k: int) -> Any:
+    """How likely each expert is among the k best under a new draw of its noise.
+
+    The draws of the other experts stay as they are. All are on the scale of
+    the logits.
+
+    Args:
+        logits: float `(..., E)`, without noise.
+        noisy: float `(..., E)`, with noise.
+        scale: float `(..., E)`, standard deviation of the noise.
+        k: int in 1..E-1.
+
+    Returns:
+        float `(..., E)`, in [0, 1].
+
+    Source: Shazeer et al. (2017), arXiv:1701.06538, appendix A, eq. 8-9.
+    """
+    best, _ = kernels.top_k(noisy, k + 1)
+    inside, outside = best[..., k : k + 1], best[..., k - 1 : k]
+    # The k-th best of the others.
+    rival = ops.where(choose_top_k(noisy, k), inside, outside)
+    # sqrt(2): the error function is of a normal of variance 1/2.
+    return 0.5 * (1.0 + ops.erf((logits - rival) / (scale * 2**0.5)))

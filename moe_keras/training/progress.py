@@ -1,5 +1,6 @@
 """One line for a whole training, where Keras' own bar takes one per epoch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,10 +20,17 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         label: str, what is trained.
         console: `rich.console.Console` to draw on; a new one by default.
+        show: names in the epoch's log to show; what is not there is left out.
     """
 
-    def __init__(self, label: str, console: Console | None = None):
+    def __init__(
+        self,
+        label: str,
+        console: Console | None = None,
+        show: Sequence[str] = ("loss", "accuracy"),
+    ):
         super().__init__()
+        self._show = show
         self._label = label
         self._console = console
         self._progress: Progress | None = None
@@ -47,7 +55,9 @@ class ProgressBar(keras.callbacks.Callback):
     ) -> None:
         if self._progress is not None:
             text = "  ".join(
-                f"{name} {value:.4f}" for name, value in (logs or {}).items()
+                f"{name} {logs[name]:.4f}"
+                for name in self._show
+                if logs and name in logs
             )
             self._progress.update(self._task, completed=epoch + 1, logs=text)
 

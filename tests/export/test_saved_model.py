@@ -59,7 +59,7 @@ def test_a_failing_process_says_why(tmp_path):
         predict_without_keras(tmp_path / "empty", np.zeros((1, 2)))
 
 
-@pytest.mark.parametrize("dispatch", ["dense", "sorted"])
+@pytest.mark.parametrize("dispatch", ["dense", "sorted", "gather"])
 def test_every_dispatch_and_any_length(tmp_path, dispatch):
     model = tokens_model()
     export_saved_model(model, tmp_path, dispatch=dispatch)
@@ -99,9 +99,12 @@ def test_nothing_is_assigned_in_an_artefact(tmp_path):
         assert not assigns
 
 
-def test_a_dense_artefact_compiles_with_xla(tmp_path):
+@pytest.mark.parametrize("dispatch", ["dense", "capacity"])
+def test_static_artefacts_compile_with_xla(tmp_path, dispatch):
     model = tokens_model("sorted")
-    export_saved_model(model, tmp_path, dispatch="dense")
+    # E / K: a place for every row.
+    model.get_layer("moe").eval_capacity_factor = 2.0
+    export_saved_model(model, tmp_path, dispatch=dispatch)
     artefact = tf.saved_model.load(str(tmp_path))
     serve = artefact.signatures["serving_default"]
     compiled = tf.function(lambda x: serve(tokens=x), jit_compile=True)

@@ -3,16 +3,26 @@
 import inspect
 
 import keras
+import numpy as np
 import pytest
 
 import moe_keras.layers
 from moe_keras.layers import (
+    AttentionFusion,
     ConvExpert,
     DenseExpert,
+    ExpertChoiceGating,
     GatingLayer,
+    HashGating,
+    HierarchicalGating,
+    LogitFusion,
     MixtureOfExperts,
     ModelExpert,
+    MoEFeedForward,
+    MoETransformerBlock,
     RecurrentExpert,
+    SoftMoE,
+    UniformGating,
     WeightedFusion,
 )
 from tests.contract import check_layer
@@ -24,6 +34,11 @@ IMAGES = draw(8, 5, 6, 2)
 GATES = random_gates((24, 3))
 FEW_GATES = random_gates((8, 2))
 POSITION_GATES = random_gates((8, 6, 3))
+
+BROKEN = draw(8, 3, 4)  # outputs of experts of which some have failed
+BROKEN[2, 1, 3], BROKEN[5, 0, 0], BROKEN[5, 2, :] = np.nan, np.inf, -np.inf
+
+IDS = np.arange(48, dtype="int32").reshape(8, 6)
 
 HOT = "glorot_normal"  # larger than the default, so that no two gates tie
 
@@ -65,6 +80,81 @@ CASES = {
         lambda: {"num_experts": 3, "top_k": 1, "level": "position"},
         (IMAGES,),
     ),
+    "gating_sigmoid_load_bias": (
+        GatingLayer,
+        lambda: {
+            "num_experts": 4,
+            "top_k": 2,
+            "activation": "sigmoid",
+            "load_bias": 1e-3,
+            "entropy_loss": 0.1,
+        },
+        (SEQUENCES,),
+    ),
+    "gating_cosine_top_p": (
+        GatingLayer,
+        lambda: {
+            "num_experts": 4,
+            "top_p": 0.7,
+            "scores": "cosine",
+            "score_units": 3,
+        },
+        (ROWS,),
+    ),
+    "gating_attention": (
+        GatingLayer,
+        lambda: {
+            "num_experts": 4,
+            "top_k": 2,
+            "scores": "attention",
+            "score_units": 3,
+            "order": "top_k_softmax",
+            "normalize": False,
+        },
+        (ROWS,),
+    ),
+    "gating_all_at_random": (
+        GatingLayer,
+        lambda: {
+            "num_experts": 4,
+            "top_k": 2,
+            "noisy": True,
+            "jitter": 0.1,
+            # Rarely more than one, so that there is something to choose.
+            "expert_dropout": 0.05,
+            "load_loss": 0.1,
+            "seed": 1,
+        },
+        (ROWS,),
+    ),
+    "gating_uniform": (UniformGating, lambda: {"num_experts": 3}, (IMAGES,)),
+    "gating_weighted": (
+        UniformGating,
+        lambda: {"num_experts": 3, "weights": [1, 0, 2.5]},
+        (SEQUENCES,),
+    ),
+    "gating_hash": (HashGating, lambda: {"num_experts": 3}, (IDS,)),
+    "gating_hash_of_a_column": (
+        HashGating,
+        lambda: {"num_experts": 3, "column": 1, "salt": 4},
+        (IDS,),
+    ),
+    "gating_expert_choice": (
+        ExpertChoiceGating,
+        lambda: {"num_experts": 4, "kernel_initializer": HOT},
+        (ROWS,),
+    ),
+    "gating_hierarchical": (
+        HierarchicalGating,
+        lambda: {
+            "groups": 2,
+            "experts_per_group": 3,
+            "top_groups": 1,
+            "top_k": 2,
+            "kernel_initializer": HOT,
+        },
+        (SEQUENCES,),
+    ),
     "dense": (DenseExpert, lambda: {"units": 4}, (ROWS,)),
     "dense_bank": (
         DenseExpert,
@@ -93,6 +183,18 @@ CASES = {
         DenseExpert,
         lambda: {"units": 4, "num_experts": 3, "hidden_units": 6},
         (SEQUENCES, POSITION_GATES),
+    ),
+    "dense_glu": (
+        DenseExpert,
+        lambda: {
+            "units": 4,
+            "num_experts": 3,
+            "hidden_units": 6,
+            "gated": True,
+            "activation": "silu",
+            "kernel_initializer": keras.initializers.GlorotUniform(seed=2),
+        },
+        (ROWS, GATES),
     ),
     "conv_maps": (
         ConvExpert,
@@ -149,6 +251,95 @@ CASES = {
         WeightedFusion,
         dict,
         ([draw(8, 2, 3, 4), draw(8, 1, 3, 4), random_gates((8, 3))],),
+    ),
+    "fusion_dropping": (
+        WeightedFusion,
+        lambda: {"drop_non_finite": True},
+        ([BROKEN, random_gates((8, 3), share=0.2)],),
+    ),
+    "fusion_linear_pool": (
+        LogitFusion,
+        dict,
+        ([draw(8, 2, 3, 4), draw(8, 1, 3, 4), random_gates((8, 3))],),
+    ),
+    "fusion_log_pool": (
+        LogitFusion,
+        lambda: {"pool": "logarithmic", "drop_non_finite": True},
+        ([BROKEN, random_gates((8, 3), share=0.2)],),
+    ),
+    "fusion_attention": (
+        AttentionFusion,
+        lambda: {"units": 5},
+        ([draw(8, 2, 3, 4), draw(8, 1, 3, 4), random_gates((8, 3))],),
+    ),
+    "fusion_attention_learned": (
+        AttentionFusion,
+        lambda: {
+            "units": 5,
+            "query": "learned",
+            "kernel_initializer": "he_normal",
+            "drop_non_finite": True,
+        },
+        ([BROKEN, random_gates((8, 3), share=0.2)],),
+    ),
+    "feed_forward": (
+        MoEFeedForward,
+        lambda: {"num_experts": 4, "hidden_units": 6},
+        (SEQUENCES,),
+    ),
+    "feed_forward_full": (
+        MoEFeedForward,
+        lambda: {
+            "num_experts": 3,
+            "hidden_units": 6,
+            "activation": "silu",
+            "gated": True,
+            "shared_units": 4,
+            "residual": True,
+            "dropout": 0.2,
+            "use_bias": False,
+            "dispatch": "dense",
+            "gate": GatingLayer(3, 1, level="position", kernel_initializer=HOT),
+        },
+        (SEQUENCES,),
+    ),
+    "transformer": (
+        MoETransformerBlock,
+        lambda: {
+            "num_heads": 2,
+            "key_dim": 3,
+            "num_experts": 3,
+            "hidden_units": 6,
+            "top_k": None,
+            "gated": True,
+            "shared_units": 4,
+            "causal": True,
+            "dropout": 0.2,
+        },
+        (SEQUENCES,),
+    ),
+    "transformer_sparse": (
+        MoETransformerBlock,
+        lambda: {
+            "num_heads": 2,
+            "key_dim": 3,
+            "num_experts": 4,
+            "hidden_units": 6,
+        },
+        (SEQUENCES,),
+    ),
+    "soft": (
+        SoftMoE,
+        lambda: {
+            "experts": DenseExpert(4, 3, hidden_units=6, activation="gelu"),
+            "slots_per_expert": 2,
+        },
+        (SEQUENCES,),
+    ),
+    "soft_maps": (
+        SoftMoE,
+        lambda: {"experts": DenseExpert(4, 2), "kernel_initializer": HOT},
+        (IMAGES,),
     ),
     "mixture_dense": (
         MixtureOfExperts,
@@ -216,5 +407,9 @@ def test_every_public_layer_is_under_the_contract():
         for value in vars(moe_keras.layers).values()
         if inspect.isclass(value) and issubclass(value, keras.layers.Layer)
     }
-    abstract = {moe_keras.layers.ExpertBank, moe_keras.layers.Gate}
+    abstract = {
+        moe_keras.layers.ExpertBank,
+        moe_keras.layers.Gate,
+        moe_keras.layers.Fusion,
+    }
     assert public - abstract == checked

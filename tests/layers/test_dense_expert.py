@@ -1,12 +1,13 @@
 """DenseExpert, against a loop over rows and experts."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_keras.layers import DenseExpert
-from tests import oracles
+from tests import oracles, oracles_blocks
 from tests.tools import (
     assert_close,
     draw,
@@ -38,7 +39,9 @@ def functions_of(layer):
             )
             for suffix in suffixes
         ]
-        return lambda row: oracles.dense_expert(row, maps, activation, last)
+        return lambda row: oracles_blocks.feed_forward(
+            row, maps, activation, last, layer.gated
+        )
 
     return [function(e) for e in range(layer.num_experts)]
 
@@ -54,6 +57,22 @@ CONFIGS = [
         "hidden_units": 6,
         "activation": "tanh",
         "output_activation": "sigmoid",
+        "use_bias": False,
+    },
+    {
+        "units": 3,
+        "num_experts": 2,
+        "hidden_units": 4,
+        "gated": True,
+        "activation": "silu",
+    },
+    {
+        "units": 3,
+        "num_experts": 2,
+        "hidden_units": 4,
+        "gated": True,
+        "activation": "gelu",
+        "output_activation": "tanh",
         "use_bias": False,
     },
 ]
@@ -104,15 +123,54 @@ def test_position_gates_are_per_position(dispatch):
         assert_close(outputs[b, t, e], expected)
 
 
-def test_groups_are_runs_of_sorted_rows():
+@pytest.mark.parametrize("gated", [False, True])
+def test_groups_are_runs_of_sorted_rows(gated):
     rows, sizes = draw(6, 5), np.asarray([2, 0, 4], "int32")
-    layer = built(rows, units=3, num_experts=3, hidden_units=4)
+    layer = built(rows, units=3, num_experts=3, hidden_units=4, gated=gated)
     functions = functions_of(layer)
     expected = [
         functions[e](row)
         for row, e in zip(rows, np.repeat([0, 1, 2], sizes), strict=True)
     ]
     assert_close(layer(rows, group_sizes=sizes), np.stack(expected))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_slots_are_one_expert_each(gated):
+    slots = draw(3, 2, 4, 5)
+    layer = built(slots, units=3, num_experts=3, hidden_units=4, gated=gated)
+    functions = functions_of(layer)
+    outputs = numpy_of(
+        layer.run_slots(keras.ops.convert_to_tensor(slots), None, False)
+    )
+    for e, c, t in np.ndindex(3, 2, 4):
+        assert_close(outputs[e, c, t], functions[e](slots[e, c, t]))
+
+
+def test_halves_of_a_gated_kernel_are_drawn_as_kernels_of_their_own():
+    initializer = keras.initializers.GlorotUniform(seed=1)
+    layer = DenseExpert(
+        3, 2, hidden_units=64, gated=True, kernel_initializer=initializer
+    )
+    layer.build((None, 32))
+    bank = weights_by_name(layer)["kernel"]
+    assert bank.shape == (2, 32, 128)
+    limit = np.sqrt(6 / (32 + 64))
+    assert np.max(np.abs(bank)) == pytest.approx(limit, rel=0.01)
+    draws = [bank[e, :, half] for e in (0, 1) for half in _halves(64)]
+    for i, one in enumerate(draws):
+        for other in draws[i + 1 :]:
+            assert not np.any(one == other)
+
+
+def _halves(size):
+    return slice(0, size), slice(size, None)
+
+
+def test_a_gated_expert_costs_three_kernels():
+    layer = DenseExpert(3, 2, hidden_units=4, gated=True)
+    assert layer.count_expert((5,)) == 2 * 5 * 4 + 4 * 3
+    assert layer.count_expert((7, 5)) == 7 * (2 * 5 * 4 + 4 * 3)
 
 
 @given(
@@ -156,6 +214,8 @@ def test_regularizer_adds_a_loss_per_kernel_bank():
          "above 0. Received: num_experts=-1"),
         ({"units": 2, "hidden_units": 0}, "`hidden_units` must be an integer "
          "above 0, or None. Received: hidden_units=0"),
+        ({"units": 2, "gated": True}, "`gated` needs `hidden_units`: the "
+         "hidden layer is what is gated. Received: gated=True"),
         ({"units": 2, "dropout": 1.0}, "`dropout` must be in [0, 1). Received: "
          "dropout=1.0"),
     ],

@@ -88,8 +88,8 @@ def test_positions_have_a_mask_where_they_have_an_output():
         ),
         (
             lambda: mixture(dispatch="fast"),
-            "`dispatch` must be one of ('auto', 'dense', 'sorted'). Received: "
-            "dispatch='fast'",
+            "`dispatch` must be one of ('auto', 'dense', 'sorted', 'gather', "
+            "'capacity'). Received: dispatch='fast'",
         ),
         (
             lambda: MixtureOfExperts(

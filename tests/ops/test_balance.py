@@ -16,7 +16,6 @@ def switch(logits, top_k, real=None):
             balance.switch_balance_loss(
                 ops.softmax(ops.convert_to_tensor(logits), axis=-1),
                 ops.convert_to_tensor(chosen),
-                top_k,
                 None if real is None else ops.convert_to_tensor(real),
             )
         )

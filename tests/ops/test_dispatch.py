@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from moe_keras.ops import kernels
-from moe_keras.ops.dispatch import SortedPlan, map_groups
+from moe_keras.ops.dispatch import SortedPlan, choose, map_groups
 from tests.tools import BACKEND, assert_close, draw, numpy_of, random_gates
 
 
@@ -68,7 +68,8 @@ def test_plan_of_the_k_best(num_rows, num_experts, k, seed, data):
         for e in some:
             gates[n, e] = 0.1 + ((n * 7 + e * 3 + seed) % 10) / 10
     rows = draw(num_rows, 3, seed=seed)
-    plan, weights = SortedPlan.from_top_k(ops.convert_to_tensor(gates), k)
+    experts, weights = choose(ops.convert_to_tensor(gates), k)
+    plan = SortedPlan(experts, num_experts)
     sorted_rows = plan.dispatch(ops.convert_to_tensor(rows))
     sizes = numpy_of(plan.group_sizes)
     np.testing.assert_array_equal(sizes, np.sum(gates > 0, axis=0))
@@ -136,7 +137,8 @@ def test_plan_compiles_with_unknown_rows():
 
     @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32)])
     def there_and_back(gates):
-        plan, weights = SortedPlan.from_top_k(gates, 2)
+        experts, weights = choose(gates, 2)
+        plan = SortedPlan(experts, 3)
         return plan.combine(plan.dispatch(gates)), weights
 
     for num_rows in (1, 4, 7):

@@ -10,6 +10,8 @@ from keras import ops
 from moe_keras.ops import kernels
 from tests.tools import BACKEND, assert_close, draw, numpy_of
 
+pytestmark = pytest.mark.jax
+
 
 def sizes_of(*sizes):
     return ops.convert_to_tensor(np.asarray(sizes, "int32"))

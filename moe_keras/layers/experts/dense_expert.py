@@ -1,7 +1,8 @@
 """Dense experts: f_e(x) = a(x W_e + b_e), or with a hidden layer between."""
 
 import math
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.initializers import PerExpert
 from moe_keras.layers.registration import register
 from moe_keras.ops import kernels
+from moe_keras.ops.dispatch import FEW_CHOICES, experts_of_runs
+from moe_keras.ops.feed_forward import draw_halves, feed_forward
 
 
 @register
@@ -20,13 +23,18 @@ class DenseExpert(ExpertBank):
 
     Without `hidden_units`, one map: `f_e(x) = activation(x W_e + b_e)`. With
     them, the feed-forward block of a Transformer: `f_e(x) =
-    output_activation(activation(x W_e + b_e) V_e + c_e)`.
+    output_activation(activation(x W_e + b_e) V_e + c_e)`. With `gated` too, its
+    hidden layer is a gated linear unit, `activation(x W_e + b_e) * (x G_e +
+    d_e)`: SwiGLU with the activation "silu", GEGLU with "gelu".
 
     Args:
         units: int > 0. U, width of one expert's output.
         num_experts: int > 0. E. Defaults to `1`.
         hidden_units: int > 0 or None. Width of the hidden layer; without it
             there is none. Defaults to `None`.
+        gated: bool. Whether the hidden layer is a gated linear unit, which
+            takes two kernels; W and G are the halves of one bank `(E, D, 2H)`.
+            Needs `hidden_units`. Defaults to `False`.
         activation: str or callable, element-wise: after the hidden layer, or
             after the only one. Defaults to `"relu"`.
         output_activation: str, callable or None: after the last layer when
@@ -36,8 +44,7 @@ class DenseExpert(ExpertBank):
             without a hidden layer) that are dropped in training. Defaults to
             `0.0`.
         use_bias: bool. Defaults to `True`.
-        kernel_initializer: for one expert's kernel; every expert has a draw of
-            its own. Defaults to `"he_normal"`.
+        kernel_initializer: for one expert's kernel. Defaults to `"he_normal"`.
         kernel_regularizer: applied to each bank of kernels. Defaults to `None`.
         **kwargs: `keras.layers.Layer` arguments.
 
@@ -45,29 +52,27 @@ class DenseExpert(ExpertBank):
         inputs: float `(..., D)`.
         gates: float `(P..., E)` or None; where 0, the expert is not run (JAX,
             whose shapes are static, runs it and clears the result).
-        group_sizes: int `(E,)` or None; with it, `inputs` are rows `(M, D)`
-            sorted by expert, and the result is `(M, U)`.
+        group_sizes, dispatch, experts: see `ExpertBank`.
 
     Returns:
         float `(..., E, U)`, one slice per expert, not yet weighted; with gates
         `(P..., E, ..., U)`, zeros where the gate is 0.
 
     Source: Jacobs et al. (1991), Neural Computation 3(1); Shazeer et al.
-        (2017), arXiv:1701.06538, E_i(x) of eq. 1.
-
-    Example:
-    >>> DenseExpert(16, num_experts=4)(np.ones((2, 8), "float32")).shape
-    TensorShape([2, 4, 16])
+        (2017), arXiv:1701.06538, E_i(x) of eq. 1; Shazeer (2020),
+        arXiv:2002.05202 (gated).
     """
 
     row_rank = 1
     reads_samples = False
+    can_pick = True
 
     def __init__(
         self,
         units: int,
         num_experts: int = 1,
         hidden_units: int | None = None,
+        gated: bool = False,
         activation: Any = "relu",
         output_activation: Any = None,
         dropout: float = 0.0,
@@ -90,6 +95,12 @@ class DenseExpert(ExpertBank):
             hidden_units=hidden_units,
         )
         require(
+            not gated or hidden_units is not None,
+            "DenseExpert",
+            "`gated` needs `hidden_units`: the hidden layer is what is gated.",
+            gated=gated,
+        )
+        require(
             0 <= dropout < 1,
             "DenseExpert",
             "`dropout` must be in [0, 1).",
@@ -97,6 +108,7 @@ class DenseExpert(ExpertBank):
         )
         self.units = units
         self.hidden_units = hidden_units
+        self.gated = gated
         self.activation = keras.activations.get(activation)
         self.output_activation = keras.activations.get(output_activation)
         self.dropout = dropout
@@ -112,43 +124,33 @@ class DenseExpert(ExpertBank):
         self._kernels, self._biases = [], []
         for depth, (fan_in, fan_out) in enumerate(pairwise(widths)):
             suffix = f"_{depth}" if depth else ""
+            initializer: Any = PerExpert(self.kernel_initializer)
+            if self.gated and depth == 0:
+                fan_out *= 2
+                initializer = partial(draw_halves, initializer)
             self._kernels.append(
                 self.add_weight(
                     (self.num_experts, fan_in, fan_out),
-                    PerExpert(self.kernel_initializer),
+                    initializer,
                     regularizer=self.kernel_regularizer,
                     name=f"kernel{suffix}",
                 )
             )
             if self.use_bias:
-                self._biases.append(
-                    self.add_weight(
-                        (self.num_experts, fan_out),
-                        "zeros",
-                        name=f"bias{suffix}",
-                    )
-                )
+                shape, name = (self.num_experts, fan_out), f"bias{suffix}"
+                self._biases.append(self.add_weight(shape, "zeros", name=name))
 
     def split_bank(self) -> list[Any]:
         """E pairs: the kernels and the biases of one expert, layer by layer."""
-        pairs = (
-            zip(
-                *[
-                    kernels.unstack(ops.convert_to_tensor(bank))
-                    for bank in banks
-                ],
-                strict=True,
-            )
-            for banks in (self._kernels, self._biases)
-        )
-        matrices, biases = pairs
-        return list(
-            zip(
-                matrices,
-                biases if self.use_bias else ((),) * self.num_experts,
-                strict=True,
-            )
-        )
+        return self._split(kernels.unstack)
+
+    def _split(self, parts_of: Any) -> list[Any]:
+        def split(banks: list[Any]) -> list[Any]:
+            parts = [parts_of(ops.convert_to_tensor(bank)) for bank in banks]
+            return list(zip(*parts, strict=True))
+
+        matrices, biases = split(self._kernels), split(self._biases)
+        return list(zip_longest(matrices, biases, fillvalue=()))
 
     def run_expert(
         self,
@@ -163,8 +165,12 @@ class DenseExpert(ExpertBank):
     def run_all(
         self, rows: Any, mask: Any = None, training: bool | None = None
     ) -> Any:
-        # (1, N, ..., D) @ (E, 1.., D, U): one batched product for all experts.
-        extra = (1,) * (len(rows.shape) - 2)
+        outputs = self.run_slots(ops.expand_dims(rows, 0), mask, training)
+        return ops.swapaxes(outputs, 0, 1)
+
+    def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
+        # (E or 1, C, ..., D) @ (E, 1.., D, U): one product for all experts.
+        extra = (1,) * (len(slots.shape) - 3)
         matrices = [
             ops.reshape(bank, (self.num_experts, *extra, *bank.shape[1:]))
             for bank in self._kernels
@@ -173,10 +179,33 @@ class DenseExpert(ExpertBank):
             ops.reshape(bank, (self.num_experts, 1, *extra, bank.shape[-1]))
             for bank in self._biases
         ]
-        outputs = self._forward(
-            ops.expand_dims(rows, 0), matrices, biases, ops.matmul, training
+        return self._forward(slots, matrices, biases, ops.matmul, training)
+
+    def run_picked(self, rows: Any, experts: Any, training: bool | None) -> Any:
+        picks = ops.minimum(experts, self.num_experts - 1)
+        top_k, row_shape = experts.shape[1], tuple(rows.shape[1:])
+        shape = (-1, top_k, *row_shape[:-1], self.units)
+        if rows.shape[0] and rows.shape[0] * top_k <= FEW_CHOICES:
+            flat = ops.reshape(picks, (-1,))
+            pairs = self._split(lambda bank: kernels.fetch(bank, flat))
+            outputs = [
+                self.run_expert(
+                    pair, rows[i // top_k : i // top_k + 1], None, training
+                )
+                for i, pair in enumerate(pairs)
+            ]
+            return ops.reshape(ops.concatenate(outputs, axis=0), shape)
+        # (N, 1, T, D) @ (N, K, D, U), T the positions of a row.
+        rows = ops.reshape(
+            rows, (-1, 1, math.prod(row_shape[:-1]), row_shape[-1])
         )
-        return ops.swapaxes(outputs, 0, 1)
+        matrices = [ops.take(bank, picks, axis=0) for bank in self._kernels]
+        biases = [
+            ops.expand_dims(ops.take(bank, picks, axis=0), 2)
+            for bank in self._biases
+        ]
+        outputs = self._forward(rows, matrices, biases, ops.matmul, training)
+        return ops.reshape(outputs, shape)
 
     def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
         # A product with no rows is right as it is.
@@ -200,13 +229,8 @@ class DenseExpert(ExpertBank):
             )
             return ops.reshape(outputs, (*rows.shape[:-1], self.units))
         # Static shapes: the products are ragged, the biases spread over rows.
-        ends = ops.cumsum(group_sizes)
-        places = ops.arange(rows.shape[0], dtype=ends.dtype)
-        experts = ops.sum(ops.cast(places[:, None] >= ends, "int32"), axis=-1)
-        biases = [
-            ops.take(bank, ops.minimum(experts, self.num_experts - 1), axis=0)
-            for bank in self._biases
-        ]
+        experts = experts_of_runs(group_sizes, rows.shape[0])
+        biases = [ops.take(bank, experts, axis=0) for bank in self._biases]
         return self._forward(
             rows,
             [ops.convert_to_tensor(bank) for bank in self._kernels],
@@ -224,16 +248,15 @@ class DenseExpert(ExpertBank):
         training: bool | None,
     ) -> Any:
         """One expert's formula, whatever its product of rows and kernel."""
-        last = len(matrices) - 1
-        for depth, matrix in enumerate(matrices):
-            if depth == last:
-                rows = self._dropout_layer(rows, training=training)
-            rows = product(rows, matrix)
-            if self.use_bias:
-                rows = rows + biases[depth]
-            if depth < last or last == 0:
-                rows = self.activation(rows)
-        return self.output_activation(rows)
+        outputs = feed_forward(
+            rows,
+            list(zip_longest(matrices, biases)),
+            product,
+            self.activation,
+            lambda values: self._dropout_layer(values, training=training),
+            self.gated,
+        )
+        return self.output_activation(outputs)
 
     def row_output_shape(
         self, row_shape: tuple[int | None, ...]
@@ -242,25 +265,21 @@ class DenseExpert(ExpertBank):
 
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
         *positions, features = row_shape
-        hidden = self.hidden_units
-        one = (
-            features * self.units
-            if hidden is None
-            else hidden * (features + self.units)
-        )
-        for size in positions:
-            one *= size
-        return one
+        rows, hidden = math.prod(positions), self.hidden_units
+        if hidden is None:
+            return rows * features * self.units
+        inward = (2 if self.gated else 1) * features
+        return rows * hidden * (inward + self.units)
 
     def widths(self) -> dict[str, Any]:
         return {"hidden_units": self.hidden_units or self.units}
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
         return {
-            **config,
+            **super().get_config(),
             "units": self.units,
             "hidden_units": self.hidden_units,
+            "gated": self.gated,
             "activation": keras.activations.serialize(self.activation),
             "output_activation": keras.activations.serialize(
                 self.output_activation

@@ -12,9 +12,24 @@
     go to the lower index.
 `grouped_matmul(rows, kernels, group_sizes)`
     `(M, D), (E, D, U), (E,) -> (M, U)`: run e of the rows times kernel e.
+`fetch(weights, places)`
+    A list with `weights[p]` for each of a 1-D int tensor of known length.
+`count_groups(groups, num_groups)`
+    int `(num_groups,)`: how often each of 0..num_groups-1 occurs; the rest does
+    not count.
+`invert(permutation)`
+    Where each number stands in a permutation of 0..M-1.
+`with_adjoint(forward, adjoint, tensor)`
+    `forward(tensor)`, a linear map whose gradient is `adjoint`; where the
+    backend's own gradient is as good, `adjoint` is left aside.
 `run_nonempty(function, group)`
     `function(*group)` for a tuple of tensors that share their first axis; where
     they have no row, on one row of zeros, and the result has no row.
+`require_true(condition, message)`
+    Raise with this message where a bool tensor is False. Inside a function that
+    JAX or XLA has compiled nothing can be raised, and nothing is.
+`FAST_GROUPED_MATMUL`
+    Whether `grouped_matmul` takes time by the rows, not by E times the rows.
 `DYNAMIC_SHAPES`
     Whether `split_rows` works inside a compiled function.
 """
@@ -36,9 +51,15 @@ _kernels = importlib.import_module(
 )
 
 DYNAMIC_SHAPES: bool = _kernels.DYNAMIC_SHAPES
+FAST_GROUPED_MATMUL: bool = _kernels.FAST_GROUPED_MATMUL
 first_rows = _kernels.first_rows
 split_rows = _kernels.split_rows
 unstack = _kernels.unstack
+fetch = _kernels.fetch
+count_groups = _kernels.count_groups
+invert = _kernels.invert
+with_adjoint = _kernels.with_adjoint
 run_nonempty = _kernels.run_nonempty
+require_true = _kernels.require_true
 top_k = _kernels.top_k
 grouped_matmul = _kernels.grouped_matmul

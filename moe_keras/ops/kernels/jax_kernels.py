@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 DYNAMIC_SHAPES = False
+# On the CPU XLA computes a ragged product as E masked ones.
+FAST_GROUPED_MATMUL = jax.default_backend() != "cpu"
 
 
 def first_rows(index, count):
@@ -34,12 +36,33 @@ def unstack(weights):
     return list(weights)
 
 
+def fetch(weights, places):
+    return list(jnp.take(jnp.asarray(weights), places, axis=0))
+
+
+def count_groups(groups, num_groups):
+    return jnp.bincount(groups, length=num_groups)
+
+
+def invert(permutation):
+    return jnp.argsort(permutation)
+
+
+def with_adjoint(forward, adjoint, tensor):
+    return forward(tensor)
+
+
 def run_nonempty(function, group):
     if group[0].shape[0]:
         return function(*group)
     return function(
         *(jnp.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in group)
     )[:0]
+
+
+def require_true(condition, message):
+    if not isinstance(condition, jax.core.Tracer) and not condition:
+        raise ValueError(message)
 
 
 def top_k(scores, k):

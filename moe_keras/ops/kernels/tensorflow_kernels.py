@@ -9,6 +9,7 @@ in a loop would build a zero tensor of the whole bank for every expert.
 import tensorflow as tf
 
 DYNAMIC_SHAPES = True
+FAST_GROUPED_MATMUL = True
 
 
 def first_rows(index, count):
@@ -23,6 +24,45 @@ def unstack(weights):
     return tf.unstack(weights)
 
 
+def fetch(weights, places):
+    # A slice of the first axis is a view; `tf.gather` would copy the kernels.
+    numbers = tf.unstack(places)
+
+    @tf.custom_gradient
+    def views(bank):
+        def gradient(*parts):
+            return tf.math.unsorted_segment_sum(
+                tf.stack(parts), places, bank.shape[0]
+            )
+
+        return tuple(bank[number] for number in numbers), gradient
+
+    return list(views(tf.convert_to_tensor(weights)))
+
+
+def count_groups(groups, num_groups):
+    # What is not below `maxlength` is left out.
+    return tf.math.bincount(groups, minlength=num_groups, maxlength=num_groups)
+
+
+def invert(permutation):
+    return tf.math.invert_permutation(permutation)
+
+
+def with_adjoint(forward, adjoint, tensor):
+    # TensorFlow's gradient of a gather is a scatter-add, which takes longer
+    # than the gather that it is where no index occurs twice.
+    tensor = tf.convert_to_tensor(tensor)
+    if not tensor.dtype.is_floating:
+        return forward(tensor)
+
+    @tf.custom_gradient
+    def mapped(x):
+        return forward(x), adjoint
+
+    return mapped(tensor)
+
+
 def run_nonempty(function, group):
     count = tf.shape(group[0])[0]
     missing = tf.maximum(1 - count, 0)
@@ -32,6 +72,10 @@ def run_nonempty(function, group):
         return tf.concat([tensor, tf.zeros(shape, tensor.dtype)], axis=0)
 
     return function(*map(pad, group))[:count]
+
+
+def require_true(condition, message):
+    tf.debugging.Assert(condition, [message])
 
 
 def top_k(scores, k):

@@ -3,6 +3,7 @@
 import torch
 
 DYNAMIC_SHAPES = True
+FAST_GROUPED_MATMUL = True
 
 
 def first_rows(index, count):
@@ -17,12 +18,33 @@ def unstack(weights):
     return torch.unbind(torch.as_tensor(weights))
 
 
+def fetch(weights, places):
+    return list(torch.as_tensor(weights)[places])
+
+
+def count_groups(groups, num_groups):
+    return torch.bincount(groups, minlength=num_groups)[:num_groups]
+
+
+def invert(permutation):
+    return torch.argsort(permutation)
+
+
+def with_adjoint(forward, adjoint, tensor):
+    return forward(tensor)
+
+
 def run_nonempty(function, group):
     if group[0].shape[0]:
         return function(*group)
     return function(
         *(tensor.new_zeros((1, *tensor.shape[1:])) for tensor in group)
     )[:0]
+
+
+def require_true(condition, message):
+    if not condition:
+        raise ValueError(message)
 
 
 def top_k(scores, k):

@@ -1,0 +1,1 @@
+"""Blocks: mixtures that take the place of a part of a Transformer."""

@@ -1,0 +1,208 @@
+"""Transformer block: x + attention(norm x), then x + experts(norm x)."""
+
+from typing import Any
+
+import keras
+
+from moe_keras.errors import is_count, require
+from moe_keras.layers.moe_feed_forward import MoEFeedForward
+from moe_keras.layers.registration import register
+from moe_keras.ops.cost import Cost, count_layer
+
+
+@register
+class MoETransformerBlock(keras.layers.Layer):
+    """Pre-norm Transformer block whose feed-forward part is a mixture.
+
+    Args:
+        num_heads: int > 0. Heads of the attention.
+        key_dim: int > 0. Width of one head.
+        num_experts: int > 0. E; this and the next five are those of
+            `MoEFeedForward`.
+        hidden_units: int > 0. H, width of the hidden layer of one expert.
+        top_k: int in 1..E, or None for all experts. Defaults to `2`.
+        activation: str or callable. Defaults to `"gelu"`.
+        gated: bool. Defaults to `False`.
+        shared_units: int > 0 or None. Defaults to `None`.
+        causal: bool. Whether a position sees only itself and what is before it.
+            Defaults to `False`.
+        dropout: float in [0, 1), of the attention weights, of the attention's
+            output and of the experts' hidden values. Defaults to `0.0`.
+        epsilon: float > 0, of the two normalisations. Defaults to `1e-6`.
+        dispatch: see `MixtureOfExperts`. Defaults to `"auto"`.
+        gate: layer from inputs to gates, or None; see `MoEFeedForward`.
+            Defaults to `None`.
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Call arguments:
+        inputs: float `(B, T, D)`.
+        mask: bool `(B, T)` or None. Padding is not attended to and routed to no
+            expert; what stands at padded positions afterwards means nothing.
+        training: bool or None.
+
+    Returns:
+        float `(B, T, D)`.
+
+    Source: Vaswani et al. (2017), arXiv:1706.03762; Xiong et al. (2020),
+        arXiv:2002.04745 (pre-norm); Lepikhin et al. (2020), arXiv:2006.16668
+        (experts as the feed-forward part).
+
+    Example:
+    >>> block = MoETransformerBlock(4, 16, num_experts=8, hidden_units=256)
+    >>> block(np.ones((2, 10, 64), "float32")).shape
+    TensorShape([2, 10, 64])
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        num_experts: int,
+        hidden_units: int,
+        top_k: int | None = 2,
+        activation: Any = "gelu",
+        gated: bool = False,
+        shared_units: int | None = None,
+        causal: bool = False,
+        dropout: float = 0.0,
+        epsilon: float = 1e-6,
+        dispatch: str = "auto",
+        gate: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        for name, value in (("num_heads", num_heads), ("key_dim", key_dim)):
+            require(
+                is_count(value),
+                "MoETransformerBlock",
+                f"`{name}` must be an integer above 0.",
+                **{name: value},
+            )
+        require(
+            0 <= dropout < 1,
+            "MoETransformerBlock",
+            "`dropout` must be in [0, 1).",
+            dropout=dropout,
+        )
+        require(
+            epsilon > 0,
+            "MoETransformerBlock",
+            "`epsilon` must be above 0.",
+            epsilon=epsilon,
+        )
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.causal = causal
+        self.dropout = dropout
+        self.epsilon = epsilon
+        policy = {"dtype": self.dtype_policy}
+        self.attention_norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, name="attention_norm", **policy
+        )
+        self.attention = keras.layers.MultiHeadAttention(
+            num_heads, key_dim, dropout=dropout, name="attention", **policy
+        )
+        self._dropout_layer = keras.layers.Dropout(dropout, **policy)
+        self.feed_forward_norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, name="feed_forward_norm", **policy
+        )
+        self.feed_forward = MoEFeedForward(
+            num_experts,
+            hidden_units,
+            top_k,
+            activation,
+            gated,
+            shared_units,
+            dropout=dropout,
+            dispatch=dispatch,
+            gate=gate,
+            name=f"{self.name}_feed_forward",
+            **policy,
+        )
+        self.supports_masking = True
+
+    @property
+    def gate(self) -> keras.layers.Layer:
+        """The gate of the feed-forward part."""
+        return self.feed_forward.gate
+
+    def build(self, input_shape: Any) -> None:
+        require(
+            len(input_shape) == 3 and input_shape[-1] is not None,
+            "MoETransformerBlock",
+            "`inputs` must be (B, T, D) with a known D.",
+            input_shape=tuple(input_shape),
+        )
+        self.attention_norm.build(input_shape)
+        self.attention.build(input_shape, input_shape)
+        self.feed_forward_norm.build(input_shape)
+        self.feed_forward.build(input_shape)
+        self.supports_jit = self.feed_forward.supports_jit
+
+    def call(
+        self, inputs: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        normed = self.attention_norm(inputs)
+        # Given in full: a mask that travels on the tensor would set these.
+        masks = {"query_mask": mask, "value_mask": mask, "key_mask": mask}
+        attended = self.attention(
+            normed,
+            normed,
+            use_causal_mask=self.causal,
+            training=training,
+            **(masks if mask is not None else {}),
+        )
+        values = inputs + self._dropout_layer(attended, training=training)
+        return values + self.feed_forward(
+            self.feed_forward_norm(values), mask=mask, training=training
+        )
+
+    def resolve_dispatch(self) -> str:
+        """What runs when this block, built, is called."""
+        return self.feed_forward.resolve_dispatch()
+
+    def count_cost(self, shapes: Any, load: Any = None) -> Cost:
+        """Multiply-adds per example; see `moe_keras.ops.cost`.
+
+        Args:
+            shapes: a list with the shape of `inputs`.
+            load: `(E,)` share of the rows that reach each expert; None for all.
+        """
+        attention = count_layer(self.attention, [*shapes, *shapes])
+        return attention + self.feed_forward.count_cost(shapes, load)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask goes on: every position has an output of its own."""
+        return mask
+
+    def get_config(self) -> dict[str, Any]:
+        inner = self.feed_forward.get_config()
+        shared = (
+            "num_experts",
+            "hidden_units",
+            "top_k",
+            "activation",
+            "gated",
+            "shared_units",
+            "dispatch",
+            "gate",
+        )
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            **{name: inner[name] for name in shared},
+            "causal": self.causal,
+            "dropout": self.dropout,
+            "epsilon": self.epsilon,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MoETransformerBlock":
+        gate = config.get("gate")
+        if gate is not None:
+            gate = keras.saving.deserialize_keras_object(gate)
+        return cls(**{**config, "gate": gate})

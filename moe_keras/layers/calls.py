@@ -1,0 +1,33 @@
+"""Small helpers for layers that call other layers."""
+
+import inspect
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def call_with(layer: keras.layers.Layer, inputs: Any, **context: Any) -> Any:
+    """Call a layer with what it knows of the context.
+
+    Keras hands `training` on by itself, but not where a layer's `call` is
+    entered directly, as `stateless_call` does. What is None is left out.
+    """
+    known = inspect.signature(layer.call).parameters
+    given = {k: v for k, v in context.items() if k in known and v is not None}
+    return layer(inputs, **given)
+
+
+def cast_floats(tensor: Any, dtype: str) -> Any:
+    """Cast to `dtype`, unless the tensor holds identifiers."""
+    is_float = keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(tensor.dtype)
+    )
+    return ops.cast(tensor, dtype) if is_float else tensor
+
+
+def join_axes(tensor: Any, depth: int) -> Any:
+    """Make the first `depth` axes one; None stays None."""
+    if tensor is None or depth == 1:
+        return tensor
+    return ops.reshape(tensor, (-1, *ops.shape(tensor)[depth:]))

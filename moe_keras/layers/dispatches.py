@@ -1,0 +1,108 @@
+"""The ways from gates to a fused result: dispatch, experts, and back.
+
+Each takes the mixture, rows `(N, *row)`, gates `(N, E)`, the rows' mask and
+`training`, and returns `(N, *R)` and the share of choices that it dropped, None
+where it cannot drop any. All but the dense one hand the fusion K picked outputs
+per row instead of E, so that `(N, E, U)` never exists.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from moe_keras.ops import kernels
+from moe_keras.ops.capacity import CapacityPlan, capacity, keep_mass
+from moe_keras.ops.dispatch import FEW_CHOICES, SortedPlan, choose
+
+OVERFLOW = (
+    "MixtureOfExperts: choices were dropped for want of capacity, and "
+    "`overflow` is 'error'; raise the capacity factor."
+)
+
+
+def run_dense(
+    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+) -> tuple[Any, Any]:
+    """Every expert on every row: the oracle of the others."""
+    outputs = mixture.banks.run_dense(rows, gates, mask, training)
+    return mixture.fusion([*outputs, gates]), None
+
+
+def run_sorted(
+    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+) -> tuple[Any, Any]:
+    """Rows sorted by expert; only the chosen ones run, none is dropped."""
+    experts, weights = choose(gates, most_choices(mixture))
+    plan = SortedPlan(experts, mixture.num_experts)
+    outputs = mixture.banks.run_groups(
+        plan.dispatch(rows),
+        plan.group_sizes,
+        None if mask is None else plan.dispatch(mask),
+        training,
+    )
+    return mixture.fusion([plan.combine(outputs), weights]), None
+
+
+def run_gather(
+    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+) -> tuple[Any, Any]:
+    """The chosen experts' kernels brought to the rows."""
+    experts, weights = choose(gates, most_choices(mixture))
+    outputs = mixture.banks.run_picked(rows, experts, training)
+    return mixture.fusion([outputs, weights]), None
+
+
+def run_capacity(
+    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+) -> tuple[Any, Any]:
+    """A buffer of fixed size for each expert."""
+    top_k = most_choices(mixture)
+    experts, weights = choose(gates, top_k)
+    factor = (
+        mixture.capacity_factor if training else mixture.eval_capacity_factor
+    )
+    places = capacity(ops.shape(rows)[0], top_k, mixture.num_experts, factor)
+    plan = CapacityPlan(
+        experts, weights, mixture.num_experts, places, mixture.batch_priority
+    )
+    if mixture.overflow == "error":
+        kernels.require_true(plan.dropped_share == 0, OVERFLOW)
+    outputs = mixture.banks.run_slots(
+        plan.dispatch(rows),
+        None if mask is None else plan.dispatch(mask),
+        training,
+    )
+    weights = keep_mass(weights, plan.kept)
+    return mixture.fusion([plan.combine(outputs), weights]), plan.dropped_share
+
+
+def pick_dispatch(mixture: Any, rows: int | None) -> str:
+    """What `dispatch="auto"` stands for.
+
+    Args:
+        mixture: a `MixtureOfExperts`.
+        rows: N where it is known when the layer is traced, else None.
+    """
+    if not getattr(mixture.gate, "is_sparse", False):
+        return "dense"
+    pickable = mixture.banks.can_pick
+    if pickable and rows is not None:
+        if rows * most_choices(mixture) <= FEW_CHOICES:
+            return "gather"
+    if kernels.DYNAMIC_SHAPES:
+        return "sorted"
+    return "sorted" if kernels.FAST_GROUPED_MATMUL and pickable else "dense"
+
+
+def most_choices(mixture: Any) -> int:
+    """K: the most experts that a row can have."""
+    choices: int = getattr(mixture.gate, "choices", mixture.num_experts)
+    return choices
+
+
+DISPATCHES = {
+    "dense": run_dense,
+    "sorted": run_sorted,
+    "gather": run_gather,
+    "capacity": run_capacity,
+}

@@ -1,0 +1,98 @@
+"""No router: every row gets the same gates, 1/E each or given ones."""
+
+import math
+from typing import Any
+
+from keras import ops
+
+from moe_keras.errors import require
+from moe_keras.layers.gate import Gate
+from moe_keras.layers.registration import register
+from moe_keras.ops.cost import Cost
+
+
+@register
+class UniformGating(Gate):
+    """The same gates for every row: a plain or a weighted average.
+
+    Args:
+        num_experts: int > 0. E.
+        weights: list of E numbers >= 0, which are divided by their sum; None
+            for 1/E each. An expert with 0 is not run under sorted dispatch.
+            Defaults to `None`.
+        level: `"sample"`, `"position"` or `"auto"`; see `GatingLayer`.
+            Defaults to `"auto"`.
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Call arguments:
+        inputs: float `(..., D)`; only its shape matters.
+        mask: bool or None, padding: gates of 0. See `Gate`.
+        expert_mask: bool `(E,)`, or `(..., E)` with leading axes of the gates,
+            or None; the others share the weight of an expert that is False.
+            See `Gate`.
+        training: bool or None, of no effect.
+
+    Returns:
+        float gates: `(..., E)` at the position level, `(B, E)` at the sample
+        level; rows sum to 1.
+
+    Source: Breiman (1996), Bagging predictors, Machine Learning 24 (equal
+        weights); Gorishniy et al. (2024), TabM, arXiv:2410.24210.
+
+    Example:
+    >>> UniformGating(4)(np.ones((1, 8), "float32"))
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        weights: list[float] | None = None,
+        level: str = "auto",
+        **kwargs: Any,
+    ):
+        super().__init__(num_experts, None, level, **kwargs)
+        # `weights` is Keras' name for the variables of a layer.
+        self.given_weights = (
+            None if weights is None else [float(weight) for weight in weights]
+        )
+        shares = self.given_weights
+        if shares is None:
+            shares = [1.0] * num_experts
+        require(
+            len(shares) == num_experts
+            and all(math.isfinite(w) and w >= 0 for w in shares)
+            and sum(shares) > 0,
+            "UniformGating",
+            "`weights` must be one number for each expert, none of them "
+            "negative and not all 0, or None.",
+            weights=weights,
+            num_experts=num_experts,
+        )
+        total = sum(shares)
+        self._shares = [weight / total for weight in shares]
+
+    @property
+    def choices(self) -> int:
+        """K: how many experts have a weight above 0."""
+        return sum(share > 0 for share in self._shares)
+
+    def gate_rows(
+        self, rows: Any, real: Any, in_service: Any, training: bool | None
+    ) -> Any:
+        shares = ops.convert_to_tensor(self._shares, dtype=self.router_dtype)
+        if in_service is not None:
+            kept = ops.where(in_service, shares, 0.0)
+            total = ops.sum(kept, axis=-1, keepdims=True)
+            shares = kept / ops.where(total > 0, total, 1.0)
+        # Not `broadcast_to`, which wants a shape that is known.
+        return shares + ops.zeros_like(rows[..., :1])
+
+    def count_cost(self, shapes: Any, load: Any = None) -> Cost:
+        """Nothing is multiplied."""
+        return Cost(0, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["top_k"]
+        return {**config, "weights": self.given_weights}

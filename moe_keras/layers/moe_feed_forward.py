@@ -1,0 +1,216 @@
+"""Feed-forward block of experts: y = sum_e g_e(x) f_e(x) + s(x) + x W."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from moe_keras.errors import is_count, require
+from moe_keras.layers.experts.dense_expert import DenseExpert
+from moe_keras.layers.gating.gating_layer import GatingLayer
+from moe_keras.layers.mixture_of_experts import MixtureOfExperts
+from moe_keras.layers.registration import register
+from moe_keras.ops.cost import Cost, count_layer
+
+
+@register
+class MoEFeedForward(keras.layers.Layer):
+    """Drop-in for the feed-forward block of a Transformer, `(..., D)` both.
+
+    A `MixtureOfExperts` of `DenseExpert(D, num_experts, hidden_units)` whose
+    gate sees every position, and two paths that every position takes: a shared
+    expert and a linear map, if wanted.
+
+    Args:
+        num_experts: int > 0. E.
+        hidden_units: int > 0. H, width of the hidden layer of one expert.
+        top_k: int in 1..E, or None for all experts, of the gate that is made
+            here; a `gate` of your own has its own. Defaults to `2`.
+        activation: str or callable, after the hidden layers. Defaults to
+            `"gelu"`.
+        gated: bool. Whether the hidden layers are gated linear units; see
+            `DenseExpert`. Defaults to `False`.
+        shared_units: int > 0 or None. Width of the hidden layer of a shared
+            expert, always on, of the same kind. Defaults to `None`.
+        residual: bool. Add x W with a learned W `(D, D)`. Defaults to `False`.
+        dropout: float in [0, 1), of the hidden values, in training. Defaults to
+            `0.0`.
+        use_bias: bool, in the experts. Defaults to `True`.
+        dispatch: see `MixtureOfExperts`. Defaults to `"auto"`.
+        gate: layer from inputs to gates; None for a `GatingLayer` that scores
+            every position. Defaults to `None`.
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Call arguments:
+        inputs: float `(..., D)`.
+        mask: bool `(...)` or None. Padding is routed to no expert and counts in
+            no loss; the shared expert and the linear map do not see the mask.
+        training: bool or None.
+
+    Returns:
+        float `(..., D)`.
+
+    Source: Vaswani et al. (2017), arXiv:1706.03762, eq. 2; Fedus et al. (2021),
+        arXiv:2101.03961, section 2; Dai et al. (2024), arXiv:2401.06066 (shared
+        expert); Rajbhandari et al. (2022), arXiv:2201.05596 (residual).
+
+    Example:
+    >>> block = MoEFeedForward(8, 256, activation="silu", gated=True)
+    >>> block(np.ones((4, 10, 64), "float32")).shape
+    TensorShape([4, 10, 64])
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        hidden_units: int,
+        top_k: int | None = 2,
+        activation: Any = "gelu",
+        gated: bool = False,
+        shared_units: int | None = None,
+        residual: bool = False,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        dispatch: str = "auto",
+        gate: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ):
+        # The gate reads the inputs as they come, as in the mixture.
+        super().__init__(autocast=False, **kwargs)
+        for name, value in (
+            ("num_experts", num_experts),
+            ("hidden_units", hidden_units),
+            ("shared_units", shared_units),
+        ):
+            require(
+                is_count(value) or (value is None and name == "shared_units"),
+                "MoEFeedForward",
+                f"`{name}` must be an integer above 0.",
+                **{name: value},
+            )
+        require(
+            0 <= dropout < 1,
+            "MoEFeedForward",
+            "`dropout` must be in [0, 1).",
+            dropout=dropout,
+        )
+        self.num_experts = num_experts
+        self.hidden_units = hidden_units
+        self.top_k = top_k
+        self.activation = keras.activations.get(activation)
+        self.gated = gated
+        self.shared_units = shared_units
+        self.residual = residual
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.dispatch = dispatch
+        self._own_gate = gate is None
+        if gate is None:
+            gate = GatingLayer(
+                num_experts,
+                top_k,
+                level="position",
+                dtype=self.dtype_policy,
+                name=f"{self.name}_gate",
+            )
+        self.gate = gate
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        require(
+            len(input_shape) >= 2 and input_shape[-1] is not None,
+            "MoEFeedForward",
+            "`inputs` must be (..., D) with a known D.",
+            input_shape=tuple(input_shape),
+        )
+        width = input_shape[-1]
+        self.mixture = MixtureOfExperts(
+            self._bank(width, self.num_experts, self.hidden_units, "experts"),
+            self.gate,
+            dispatch=self.dispatch,
+            dtype=self.dtype_policy,
+            name=f"{self.name}_mixture",
+        )
+        self.mixture.build(input_shape)
+        self.supports_jit = self.mixture.supports_jit
+        self._shared = self._linear = None
+        if self.shared_units is not None:
+            self._shared = self._bank(width, 1, self.shared_units, "shared")
+            self._shared.build(input_shape)
+        if self.residual:
+            self._linear = keras.layers.Dense(
+                width, use_bias=False, dtype=self.dtype_policy, name="residual"
+            )
+            self._linear.build(input_shape)
+
+    def _bank(self, width: int, count: int, hidden: int, name: str) -> Any:
+        return DenseExpert(
+            width,
+            count,
+            hidden,
+            self.gated,
+            self.activation,
+            dropout=self.dropout,
+            use_bias=self.use_bias,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def call(
+        self, inputs: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        outputs = self.mixture(inputs, mask=mask, training=training)
+        if self._shared is not None:
+            shared = self._shared(inputs, training=training)
+            outputs = outputs + ops.squeeze(shared, axis=-2)
+        if self._linear is not None:
+            outputs = outputs + self._linear(inputs)
+        return outputs
+
+    def resolve_dispatch(self) -> str:
+        """What runs when this block, built, is called."""
+        return self.mixture.resolve_dispatch()
+
+    def count_cost(self, shapes: Any, load: Any = None) -> Cost:
+        """Multiply-adds per example; see `moe_keras.ops.cost`.
+
+        Args:
+            shapes: a list with the shape of `inputs`.
+            load: `(E,)` share of the rows that reach each expert; None for all.
+        """
+        cost = count_layer(self.mixture, shapes, load)
+        for path in (self._shared, self._linear):
+            if path is not None:
+                cost += count_layer(path, shapes)
+        return cost
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask goes on: every position has an output of its own."""
+        return mask
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "num_experts": self.num_experts,
+            "hidden_units": self.hidden_units,
+            "top_k": self.top_k,
+            "activation": keras.activations.serialize(self.activation),
+            "gated": self.gated,
+            "shared_units": self.shared_units,
+            "residual": self.residual,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "dispatch": self.dispatch,
+            "gate": None if self._own_gate else serialize(self.gate),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MoEFeedForward":
+        gate = config.get("gate")
+        if gate is not None:
+            gate = keras.saving.deserialize_keras_object(gate)
+        return cls(**{**config, "gate": gate})
