@@ -43,6 +43,9 @@ class Gate(keras.layers.Layer):
         infinity has `choices` gates of NaN, and counts in no loss.
     """
 
+    # Whether a row's gates depend on the other rows of the batch.
+    couples_rows = False
+
     def __init__(
         self,
         num_experts: int,
@@ -127,13 +130,20 @@ class Gate(keras.layers.Layer):
             mask = getattr(inputs, "_keras_mask", None)
         rows, real = self.read_rows(inputs, mask)
         in_service = self._read_expert_mask(expert_mask, rows.shape)
-        good = service.finite_rows(rows)
-        rows = service.clear_rows(rows, good)
-        counted = ops.cast(good, self.router_dtype)
+        counted = ops.ones(ops.shape(rows)[:-1], dtype=self.router_dtype)
+        if training or self.couples_rows:
+            # A broken row must not reach the others by way of the kernel's
+            # gradient, the losses, or a choice among rows.
+            good = service.finite_rows(rows)
+            rows = service.clear_rows(rows, good)
+            counted = ops.cast(good, self.router_dtype)
         if real is not None:
             counted = counted * real
         gates = self.gate_rows(rows, counted, in_service, training)
-        good = ops.logical_and(good, service.finite_rows(gates))
+        if training or self.couples_rows:
+            good = ops.logical_and(good, service.finite_rows(gates))
+        else:
+            good = service.finite_rows(gates)
         gates = service.spoil_rows(gates, good, self.choices, in_service)
         if real is not None:
             gates = ops.where(ops.expand_dims(real, -1) > 0, gates, 0.0)

@@ -57,6 +57,8 @@ class ExpertChoiceGating(Gate):
     [2, 2, 2, 2]
     """
 
+    couples_rows = True
+
     def __init__(
         self,
         num_experts: int,
