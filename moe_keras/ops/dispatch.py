@@ -89,12 +89,9 @@ class SortedPlan:
         return ops.take(flat, self._order, axis=0)
 
     def _unsort(self, outputs: Any) -> Any:
-        rows = ops.shape(outputs)[0]
+        found = self._slots < self._routed
+        picked = kernels.take_or_zeros(outputs, self._slots, found)
         tail = ops.shape(outputs)[1:]
-        nothing = ops.zeros((1, *tail), dtype=outputs.dtype)
-        padded = ops.concatenate([outputs, nothing], axis=0)
-        slots = ops.where(self._slots < self._routed, self._slots, rows)
-        picked = ops.take(padded, slots, axis=0)
         return ops.reshape(picked, (-1, self.num_choices, *tail))
 
 

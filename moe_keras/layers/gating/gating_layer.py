@@ -196,10 +196,9 @@ class GatingLayer(Gate):
             selection = logits + normal * scale
         # Large inputs may overflow on the way.
         good = service.finite_rows(selection)
-        logits, selection = (
-            service.exclude(service.clear_rows(tensor, good), in_service)
-            for tensor in (logits, selection)
-        )
+        same = selection is logits
+        logits = self._clean(logits, good, in_service)
+        selection = logits if same else self._clean(selection, good, in_service)
         gates, chosen = gating.choose_gates(
             selection,
             self.top_k,
@@ -224,6 +223,9 @@ class GatingLayer(Gate):
                 step = ops.cast(losses.load_step(), self.router_dtype)
                 self.selection_bias.assign_add(self.load_bias * step)
         return ops.where(ops.expand_dims(good, -1), gates, float("nan"))
+
+    def _clean(self, logits: Any, good: Any, in_service: Any) -> Any:
+        return service.exclude(service.clear_rows(logits, good), in_service)
 
     def _jitter(self, rows: Any) -> Any:
         if not self.jitter:

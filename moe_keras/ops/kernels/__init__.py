@@ -22,6 +22,8 @@
 `with_adjoint(forward, adjoint, tensor)`
     `forward(tensor)`, a linear map whose gradient is `adjoint`; where the
     backend's own gradient is as good, `adjoint` is left aside.
+`take_or_zeros(rows, places, found)`
+    `rows[p]` for each place, zeros where bool `found` is False.
 `run_nonempty(function, group)`
     `function(*group)` for a tuple of tensors that share their first axis; where
     they have no row, on one row of zeros, and the result has no row.
@@ -58,6 +60,7 @@ unstack = _kernels.unstack
 fetch = _kernels.fetch
 count_groups = _kernels.count_groups
 invert = _kernels.invert
+take_or_zeros = _kernels.take_or_zeros
 with_adjoint = _kernels.with_adjoint
 run_nonempty = _kernels.run_nonempty
 require_true = _kernels.require_true

@@ -52,6 +52,12 @@ def with_adjoint(forward, adjoint, tensor):
     return forward(tensor)
 
 
+def take_or_zeros(rows, places, found):
+    blank = jnp.zeros((1, *rows.shape[1:]), rows.dtype)
+    padded = jnp.concatenate([rows, blank])
+    return jnp.take(padded, jnp.where(found, places, len(rows)), axis=0)
+
+
 def run_nonempty(function, group):
     if group[0].shape[0]:
         return function(*group)

@@ -63,6 +63,18 @@ def with_adjoint(forward, adjoint, tensor):
     return mapped(tensor)
 
 
+def take_or_zeros(rows, places, found):
+    def with_zeros():
+        blank = tf.zeros(tf.concat([[1], tf.shape(rows)[1:]], 0), rows.dtype)
+        padded = tf.concat([rows, blank], axis=0)
+        return tf.gather(padded, tf.where(found, places, tf.shape(rows)[0]))
+
+    # Padding copies all rows; most batches have none to leave out.
+    return tf.cond(
+        tf.reduce_all(found), lambda: tf.gather(rows, places), with_zeros
+    )
+
+
 def run_nonempty(function, group):
     count = tf.shape(group[0])[0]
     missing = tf.maximum(1 - count, 0)

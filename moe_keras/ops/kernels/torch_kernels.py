@@ -34,6 +34,11 @@ def with_adjoint(forward, adjoint, tensor):
     return forward(tensor)
 
 
+def take_or_zeros(rows, places, found):
+    padded = torch.cat([rows, rows.new_zeros((1, *rows.shape[1:]))])
+    return padded[torch.where(found, places, len(rows))]
+
+
 def run_nonempty(function, group):
     if group[0].shape[0]:
         return function(*group)

@@ -1,0 +1,57 @@
+"""The benchmark's arithmetic, its page, and a small run of it."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from benchmarks import page
+from benchmarks.timing import ratio, summary, time_in_turn
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="the benchmark chooses its backends itself",
+)
+
+
+def test_ratios_are_of_neighbouring_runs():
+    # The machine is twice as slow in every other round.
+    times = {"one": [1.0, 2.0, 1.0, 2.0], "two": [3.0, 6.0, 3.0, 6.0]}
+    assert ratio(times, "two", "one") == {
+        "median": 3.0,
+        "quartiles": [3.0, 3.0],
+    }
+    assert summary(times, "one")["two"]["ms"] == 4500
+
+
+def test_contestants_run_in_turn():
+    calls = []
+    runs = {name: lambda name=name: calls.append(name) for name in "ab"}
+    times = time_in_turn(runs, repeats=2, warm_up=1)
+    assert "".join(calls) == "ba" + "ab" + "ba"
+    assert [len(values) for values in times.values()] == [2, 2]
+
+
+@on_tensorflow
+def test_page_shows_the_results():
+    results = json.loads(page.RESULTS.read_text())
+    text = page.PAGE.read_text()
+    assert page.fill(text, results) == text
+
+
+@on_tensorflow
+@pytest.mark.slow
+def test_quick_run():
+    command = [sys.executable, "-m", "benchmarks.routing", "--quick"]
+    command += ["--backend=tensorflow", "--name=test"]
+    target = page.RESULTS.with_name("test.json")
+    try:
+        subprocess.run(command, cwd=page.ROOT, check=True)
+        found = json.loads(target.read_text())
+    finally:
+        target.unlink(missing_ok=True)
+    entries = found["tensorflow"]["limit"]
+    assert all(entry["ours"]["ratio"]["median"] > 0 for entry in entries)
+    assert "Over the limit" in page.tables(found)
