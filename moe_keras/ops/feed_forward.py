@@ -38,7 +38,9 @@ def feed_forward(
             rows = dropout(rows)
         rows = product(rows, kernel)
         if bias is not None:
-            rows = rows + bias
+            # Not `+`: TensorFlow fuses the product, the bias and the
+            # activation only where the bias is added by its own operation.
+            rows = ops.add(rows, bias)
         if depth == 0:
             rows = gate_linear(rows, activation) if gated else activation(rows)
     return rows
