@@ -38,12 +38,23 @@ def feed_forward(
             rows = dropout(rows)
         rows = product(rows, kernel)
         if bias is not None:
-            # Not `+`: TensorFlow fuses the product, the bias and the
-            # activation only where the bias is added by its own operation.
-            rows = ops.add(rows, bias)
+            rows = add_bias(rows, bias)
         if depth == 0:
             rows = gate_linear(rows, activation) if gated else activation(rows)
     return rows
+
+
+def add_bias(rows: Any, bias: Any) -> Any:
+    """`rows + bias`, in the form that TensorFlow fuses with the product.
+
+    `ops.add` makes that form of whatever looks like a vector, on the axis that
+    has its length: right for one expert's bias, wrong for a bank of them.
+
+    Args:
+        rows: float `(..., U)`.
+        bias: float, broadcasts to the rows.
+    """
+    return ops.add(rows, bias) if len(bias.shape) == 1 else rows + bias
 
 
 def gate_linear(values: Any, activation: Callable[[Any], Any]) -> Any:

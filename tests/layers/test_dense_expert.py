@@ -240,3 +240,16 @@ def test_gates_must_share_the_leading_axes(shape):
     message = "DenseExpert: the leading axes of `gates` must be those of"
     with pytest.raises(ValueError, match=message):
         DenseExpert(2, 3).build((4, 5), shape)
+
+
+def test_the_biases_of_a_bank_stay_with_their_experts():
+    # As many places as experts, one output: (E, 1, 1) looks like a vector.
+    bank = DenseExpert(1, 3, activation=None)
+    slots = draw(3, 3, 4)
+    bank.build((None, 4))
+    bank.weights[1].assign(np.array([[1.0], [20.0], [300.0]], "float32"))
+    found = numpy_of(bank(slots, dispatch="slots"))
+    kernel = numpy_of(bank.weights[0])
+    for e, bias in enumerate((1, 20, 300)):
+        expected = slots[e] @ kernel[e] + bias
+        np.testing.assert_allclose(found[e], expected, atol=1e-4)
