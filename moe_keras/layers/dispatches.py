@@ -1,15 +1,16 @@
 """The ways from gates to a fused result: dispatch, experts, and back.
 
-Each takes the mixture, rows `(N, *row)`, gates `(N, E)`, the rows' mask and
+Each takes the mixture, rows `(N, *row)`, their choice, the rows' mask and
 `training`, and returns `(N, *R)` and the share of choices that it dropped, None
 where it cannot drop any. All but the dense one hand the fusion K picked outputs
 per row instead of E, so that `(N, E, U)` never exists.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras import ops
 
+from moe_keras.layers.calls import call_with
 from moe_keras.ops import kernels
 from moe_keras.ops.capacity import CapacityPlan, capacity, keep_mass
 from moe_keras.ops.dispatch import FEW_CHOICES, SortedPlan, choose
@@ -20,19 +21,40 @@ OVERFLOW = (
 )
 
 
+class Choice(NamedTuple):
+    """What the gate said.
+
+    Attributes:
+        gates: float `(N, E)`.
+        picks: int `(N, K)`, see `Gate.gate_rows`, or None.
+    """
+
+    gates: Any
+    picks: Any
+
+    def picked(self, top_k: int) -> tuple[Any, Any]:
+        """Experts and weights `(N, K)`; see `choose`."""
+        return choose(self.gates, top_k, self.picks)
+
+
+def _fuse(mixture: Any, inputs: list[Any]) -> Any:
+    """The fusion of outputs that are 0 where no expert was chosen."""
+    return call_with(mixture.fusion, inputs, cleared=True)
+
+
 def run_dense(
-    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+    mixture: Any, rows: Any, choice: "Choice", mask: Any, training: bool | None
 ) -> tuple[Any, Any]:
     """Every expert on every row: the oracle of the others."""
-    outputs = mixture.banks.run_dense(rows, gates, mask, training)
-    return mixture.fusion([*outputs, gates]), None
+    outputs = mixture.banks.run_dense(rows, choice.gates, mask, training)
+    return _fuse(mixture, [*outputs, choice.gates]), None
 
 
 def run_sorted(
-    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+    mixture: Any, rows: Any, choice: "Choice", mask: Any, training: bool | None
 ) -> tuple[Any, Any]:
     """Rows sorted by expert; only the chosen ones run, none is dropped."""
-    experts, weights = choose(gates, most_choices(mixture))
+    experts, weights = choice.picked(most_choices(mixture))
     plan = SortedPlan(experts, mixture.num_experts)
     outputs = mixture.banks.run_groups(
         plan.dispatch(rows),
@@ -40,24 +62,24 @@ def run_sorted(
         None if mask is None else plan.dispatch(mask),
         training,
     )
-    return mixture.fusion([plan.combine(outputs), weights]), None
+    return _fuse(mixture, [plan.combine(outputs), weights]), None
 
 
 def run_gather(
-    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+    mixture: Any, rows: Any, choice: "Choice", mask: Any, training: bool | None
 ) -> tuple[Any, Any]:
     """The chosen experts' kernels brought to the rows."""
-    experts, weights = choose(gates, most_choices(mixture))
+    experts, weights = choice.picked(most_choices(mixture))
     outputs = mixture.banks.run_picked(rows, experts, training)
     return mixture.fusion([outputs, weights]), None
 
 
 def run_capacity(
-    mixture: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+    mixture: Any, rows: Any, choice: "Choice", mask: Any, training: bool | None
 ) -> tuple[Any, Any]:
     """A buffer of fixed size for each expert."""
     top_k = most_choices(mixture)
-    experts, weights = choose(gates, top_k)
+    experts, weights = choice.picked(top_k)
     factor = (
         mixture.capacity_factor if training else mixture.eval_capacity_factor
     )
@@ -73,7 +95,8 @@ def run_capacity(
         training,
     )
     weights = keep_mass(weights, plan.kept)
-    return mixture.fusion([plan.combine(outputs), weights]), plan.dropped_share
+    fused = _fuse(mixture, [plan.combine(outputs), weights])
+    return fused, plan.dropped_share
 
 
 def pick_dispatch(mixture: Any, rows: int | None) -> str:

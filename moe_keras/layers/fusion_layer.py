@@ -29,6 +29,9 @@ class Fusion(keras.layers.Layer):
         inputs: list of one or several banks' outputs `(P..., E_b, R...)` and,
             last, the gates `(P..., E)` with E the sum of all E_b, in the order
             of the banks.
+        cleared: bool. Whether the outputs are known to be 0 where the gate is;
+            else they are cleared there, whatever they hold. Defaults to
+            `False`.
 
     Returns:
         float `(P..., R...)`.
@@ -42,10 +45,13 @@ class Fusion(keras.layers.Layer):
         """Make every weight, for experts with outputs of this shape."""
 
     def fuse(self, outputs: Any, gates: Any) -> Any:
-        """Outputs `(P..., E, R...)` and gates `(P..., E)` as one result."""
+        """Outputs `(P..., E, R...)` and gates `(P..., E)` as one result.
+
+        The outputs are 0 where the gate is.
+        """
         raise NotImplementedError
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, cleared: bool = False) -> Any:
         *outputs, gates = inputs
         axis = len(gates.shape) - 1
         joined = (
@@ -53,6 +59,8 @@ class Fusion(keras.layers.Layer):
             if len(outputs) == 1
             else ops.concatenate(outputs, axis=axis)
         )
+        if not cleared:
+            joined = fusion.clear_unheard(joined, gates)
         if self.drop_non_finite:
             joined, gates = fusion.drop_non_finite(joined, gates)
         return self.fuse(joined, gates)

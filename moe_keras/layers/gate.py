@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers.gates_record import note_gates
+from moe_keras.layers.gates_record import note_gates, note_picks
 from moe_keras.ops import service
 
 LEVELS = ("auto", "sample", "position")
@@ -84,8 +84,8 @@ class Gate(keras.layers.Layer):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> Any:
-        """Gates `(..., E)` of rows `(..., D)` in the router's dtype.
+    ) -> tuple[Any, Any]:
+        """Gates of rows `(..., D)`, and the experts that they may be of.
 
         Args:
             rows: float `(..., D)`, finite.
@@ -94,6 +94,11 @@ class Gate(keras.layers.Layer):
             in_service: bool, broadcasts to `(..., E)`, or None when every
                 expert is in service.
             training: bool or None.
+
+        Returns:
+            gates: `(..., E)` in the router's dtype.
+            picks: int `(..., choices)`, different experts, best first, among
+                which are all whose gate is not 0; or None.
         """
         raise NotImplementedError
 
@@ -139,12 +144,16 @@ class Gate(keras.layers.Layer):
             counted = ops.cast(good, self.router_dtype)
         if real is not None:
             counted = counted * real
-        gates = self.gate_rows(rows, counted, in_service, training)
+        gates, picks = self.gate_rows(rows, counted, in_service, training)
         if training or self.couples_rows:
             good = ops.logical_and(good, service.finite_rows(gates))
         else:
             good = service.finite_rows(gates)
         gates = service.spoil_rows(gates, good, self.choices, in_service)
+        if picks is not None and in_service is None:
+            # Where every expert serves, the first are those that are spoiled.
+            first = ops.arange(self.choices, dtype=picks.dtype)
+            note_picks(ops.where(ops.expand_dims(good, -1), picks, first))
         if real is not None:
             gates = ops.where(ops.expand_dims(real, -1) > 0, gates, 0.0)
         gates = ops.cast(gates, self.compute_dtype)

@@ -15,6 +15,8 @@ _open_record: ContextVar[dict[str, Any] | None] = ContextVar(
     "gates", default=None
 )
 
+_open_picks: ContextVar[list[Any] | None] = ContextVar("picks", default=None)
+
 
 @contextmanager
 def record_gates() -> Iterator[dict[str, Any]]:
@@ -47,3 +49,27 @@ def note_gates(name: str, gates: Any) -> None:
         calls += 1
         key = f"{name}_{calls}"
     record[key] = gates
+
+
+@contextmanager
+def record_picks() -> Iterator[list[Any]]:
+    """Collect which experts `(..., K)` the gates that run inside chose.
+
+    A gate that has sorted the scores once saves its mixture doing it again.
+
+    Yields:
+        A list, empty where no gate knows.
+    """
+    record: list[Any] = []
+    token = _open_picks.set(record)
+    try:
+        yield record
+    finally:
+        _open_picks.reset(token)
+
+
+def note_picks(picks: Any) -> None:
+    """Hand int `(..., K)` to the open record, if there is one."""
+    record = _open_picks.get()
+    if record is not None:
+        record.append(picks)

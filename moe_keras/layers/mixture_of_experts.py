@@ -8,11 +8,11 @@ from keras import ops
 from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
 from moe_keras.layers.calls import call_with, cast_floats, join_axes
-from moe_keras.layers.dispatches import DISPATCHES, pick_dispatch
+from moe_keras.layers.dispatches import DISPATCHES, Choice, pick_dispatch
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
-from moe_keras.layers.gates_record import note_gates
+from moe_keras.layers.gates_record import note_gates, record_picks
 from moe_keras.layers.registration import register
 from moe_keras.layers.routing_stats import RoutingMetric, RoutingStats
 from moe_keras.ops.cost import Cost, count_layer
@@ -205,20 +205,22 @@ class MixtureOfExperts(keras.layers.Layer):
             "`expert_mask` needs a gate that knows it, such as GatingLayer.",
             gate=self.gate,
         )
-        gates = call_with(self.gate, inputs, expert_mask=expert_mask, **context)
+        masks = {**context, "expert_mask": expert_mask}
+        with record_picks() as picks:
+            gates = call_with(self.gate, inputs, **masks)
         if not isinstance(self.gate, Gate):
             note_gates(self.name, gates)
+            picks.clear()
         depth = len(gates.shape) - 1
         leading = ops.shape(gates)[:depth]
         inputs = cast_floats(inputs, self.compute_dtype)
         rows, row_mask = join_axes(inputs, depth), join_axes(mask, depth)
         gates = ops.reshape(gates, (-1, self.num_experts))
         run = DISPATCHES[self.resolve_dispatch(rows.shape[0])]
-        fused, dropped = run(self, rows, gates, row_mask, training)
+        choice = Choice(gates, join_axes(picks[0], depth) if picks else None)
+        fused, dropped = run(self, rows, choice, row_mask, training)
         if self.stats:
-            self.stats.in_training = bool(training)
-            if training:
-                self.stats.update(gates, dropped)
+            self.stats.note(gates, dropped, training)
         if depth > 1:
             fused = ops.reshape(fused, (*leading, *ops.shape(fused)[1:]))
         if self.shared is None:
@@ -264,13 +266,9 @@ class MixtureOfExperts(keras.layers.Layer):
         return [*outputs, gates_shape]
 
     def _check_width(self, width: int | None) -> None:
-        require(
-            width == self.num_experts,
-            "MixtureOfExperts",
-            "`gate` must have one output for each of the "
-            f"{self.num_experts} experts.",
-            gate_outputs=width,
-        )
+        rule = f"`gate` must have {self.num_experts} outputs, one per expert."
+        right = width == self.num_experts
+        require(right, "MixtureOfExperts", rule, gate_outputs=width)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -43,6 +43,12 @@ class RoutingStats:
             name=name,
         )
 
+    def note(self, gates: Any, dropped: Any, training: bool | None) -> None:
+        """Take in a batch, if it is one of training; see `update`."""
+        self.in_training = bool(training)
+        if training:
+            self.update(gates, dropped)
+
     def update(self, gates: Any, dropped: Any) -> None:
         """Take in a batch.
 

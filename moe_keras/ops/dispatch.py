@@ -16,17 +16,23 @@ from moe_keras.ops import kernels
 FEW_CHOICES = 4
 
 
-def choose(gates: Any, top_k: int) -> tuple[Any, Any]:
+def choose(gates: Any, top_k: int, picks: Any = None) -> tuple[Any, Any]:
     """The experts and the weights `(N, K)` of gates with at most K above 0.
 
     Args:
         gates: float `(N, E)`.
         top_k: int, K.
+        picks: int `(N, K)`, different experts, best first, among which are all
+            whose gate is not 0; None where they have to be found.
 
     Returns:
         int `(N, K)`, best first, E where a row has fewer; float `(N, K)`.
     """
-    weights, experts = kernels.top_k(gates, top_k)
+    if picks is None:
+        weights, experts = kernels.top_k(gates, top_k)
+    else:
+        experts = picks
+        weights = ops.take_along_axis(gates, picks, axis=-1)
     num_experts = gates.shape[-1]
     experts = ops.cast(experts, "int32")
     return ops.where(weights == 0, num_experts, experts), weights
@@ -47,7 +53,7 @@ class SortedPlan:
     def __init__(self, experts: Any, num_experts: int) -> None:
         self.num_choices = experts.shape[-1]
         flat = ops.reshape(ops.cast(experts, "int32"), (-1,))
-        order = ops.cast(ops.argsort(flat), "int32")
+        order = ops.cast(kernels.sort_groups(flat, num_experts), "int32")
         self.group_sizes = ops.cast(
             kernels.count_groups(flat, num_experts), "int32"
         )

@@ -10,13 +10,28 @@ from typing import Any
 import keras
 from keras import ops
 
+from moe_keras.ops import kernels
 
-def weighted_sum(outputs: Any, gates: Any) -> Any:
+
+def clear_unheard(outputs: Any, gates: Any) -> Any:
+    """Zeros for the experts whose gate is 0.
+
+    Args:
+        outputs: float `(P..., E, R...)`, one slice per expert.
+        gates: float `(P..., E)`.
+    """
+    return ops.where(
+        _spread(gates, outputs) == 0, ops.zeros_like(outputs), outputs
+    )
+
+
+def weighted_sum(outputs: Any, gates: Any, cleared: bool = False) -> Any:
     """Y = sum_e g_e f_e(x).
 
     Args:
         outputs: float `(P..., E, R...)`, one slice per expert.
         gates: float `(P..., E)`.
+        cleared: whether the outputs are known to be 0 where the gate is.
 
     Returns:
         float `(P..., R...)`.
@@ -24,9 +39,18 @@ def weighted_sum(outputs: Any, gates: Any) -> Any:
     Source: Jacobs et al. (1991), Neural Computation 3(1), eq. 1.2; Shazeer et
         al. (2017), arXiv:1701.06538, eq. 1.
     """
-    spread = _spread(gates, outputs)
-    heard = ops.where(spread == 0, ops.zeros_like(outputs), outputs)
-    return ops.sum(spread * heard, axis=_expert_axis(gates))
+    if not cleared:
+        outputs = clear_unheard(outputs, gates)
+    num_experts, axis = gates.shape[-1], _expert_axis(gates)
+    if num_experts == 1:
+        return ops.squeeze(_spread(gates, outputs) * outputs, axis=axis)
+    shape = ops.shape(outputs)
+    width = math.prod(shape[axis + 1 :])
+    fused = kernels.weigh(
+        ops.reshape(gates, (-1, num_experts)),
+        ops.reshape(outputs, (-1, num_experts, width)),
+    )
+    return ops.reshape(fused, (*shape[:axis], *shape[axis + 1 :]))
 
 
 def drop_non_finite(outputs: Any, gates: Any) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Gating: from router logits `(..., E)` to gates `(..., E)`."""
 
+from functools import reduce
 from typing import Any
 
 from keras import ops
@@ -56,37 +57,36 @@ def choose_top_k(scores: Any, k: int) -> Any:
     return _mark(experts, scores.shape[-1])
 
 
-def choose_top_p(scores: Any, shares: Any, k: int, top_p: float) -> Any:
-    """As many experts, best first, as reach a share: at most k, at least one.
+def reach_top_p(shares: Any, picks: Any, top_p: float) -> Any:
+    """Which of the picked experts are needed to reach a share; at least one.
 
     Args:
-        scores: float `(..., E)`, what decides who is best; ties to the lower
-            index.
         shares: float `(..., E)`, rows sum to 1.
-        k: int in 1..E.
+        picks: int `(..., K)`, experts, best first.
         top_p: float in (0, 1].
 
     Returns:
-        bool `(..., E)`.
+        bool `(..., K)`.
 
     Source: Huang et al. (2024), arXiv:2403.07652.
     """
-    _, experts = kernels.top_k(scores, k)
-    picked = ops.take_along_axis(shares, experts, axis=-1)
+    picked = ops.take_along_axis(shares, picks, axis=-1)
     # One is in while those before it have not reached the share.
-    before = ops.cumsum(picked, axis=-1) - picked
-    return _mark(experts, scores.shape[-1], before < top_p)
+    return ops.cumsum(picked, axis=-1) - picked < top_p
 
 
-def _mark(experts: Any, num_experts: int, kept: Any = None) -> Any:
+def _mark(picks: Any, num_experts: int, kept: Any = None) -> Any:
     """Bool `(..., E)` from expert numbers `(..., K)`."""
-    marks = ops.equal(
-        ops.expand_dims(experts, -1),
-        ops.arange(num_experts, dtype=experts.dtype),
-    )
-    if kept is not None:
-        marks = ops.logical_and(marks, ops.expand_dims(kept, -1))
-    return ops.any(marks, axis=-2)
+    numbers = ops.arange(num_experts, dtype=picks.dtype)
+    marks = []
+    # A comparison for each choice: `(..., K, E)` would take twice the time.
+    for place in range(picks.shape[-1]):
+        only = slice(place, place + 1)
+        mark = ops.equal(picks[..., only], numbers)
+        if kept is not None:
+            mark = ops.logical_and(mark, kept[..., only])
+        marks.append(mark)
+    return reduce(ops.logical_or, marks)
 
 
 def softmax(logits: Any) -> Any:
@@ -121,7 +121,7 @@ def choose_gates(
     top_p: float | None = None,
     bias: Any = None,
     in_service: Any = None,
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, Any]:
     """Scores of all experts, then the best of them, renormalised.
 
     A row with a single expert keeps its score as it is: divided by itself it
@@ -134,13 +134,15 @@ def choose_gates(
         activation: `"softmax"` or `"sigmoid"`.
         order: `"softmax_top_k"`: the softmax is over all experts.
             `"top_k_softmax"`: it is over the chosen ones.
-        top_p: float in (0, 1] or None; see `choose_top_p`.
+        top_p: float in (0, 1] or None; see `reach_top_p`.
         bias: float `(E,)` or None, added to the scores for the choice only.
         in_service: bool, broadcasts to `(..., E)`, or None for all.
 
     Returns:
         gates: float `(..., E)`, in [0, 1], 0 where an expert is not chosen.
         chosen: bool `(..., E)`.
+        picks: int `(..., k)`, experts, best first, among which are all that
+            are chosen; None where that is everyone.
 
     Source: Fedus et al. (2021), arXiv:2101.03961, eq. 1-2 (k = 1); Shazeer et
         al. (2017), arXiv:1701.06538, eq. 3 and 5 (k > 1); DeepSeek-AI (2024),
@@ -150,15 +152,17 @@ def choose_gates(
     logits = exclude(logits, in_service)
     scores = ACTIVATIONS[activation](logits)
     everyone = k == logits.shape[-1] and top_p is None
+    picks = None
     if everyone:
         chosen = ops.ones_like(scores, dtype="bool")
     else:
         best = logits if bias is None else exclude(scores + bias, in_service)
-        if top_p is None:
-            chosen = choose_top_k(best, k)
-        else:
+        _, picks = kernels.top_k(best, k)
+        reached = None
+        if top_p is not None:
             shares = shares_of(logits, activation)
-            chosen = choose_top_p(best, shares, k, top_p)
+            reached = reach_top_p(shares, picks, top_p)
+        chosen = _mark(picks, scores.shape[-1], reached)
     if in_service is not None:
         chosen = ops.logical_and(chosen, in_service)
     if order == "top_k_softmax" and not everyone:
@@ -166,7 +170,7 @@ def choose_gates(
     gates = ops.where(chosen, scores, 0.0)
     if normalize and k > 1 and not (everyone and activation == "softmax"):
         gates = _divide_by_sum(gates, chosen)
-    return gates, chosen
+    return gates, chosen, picks
 
 
 def _divide_by_sum(gates: Any, chosen: Any) -> Any:

@@ -60,7 +60,7 @@ def test_dropped_experts_are_those_below_the_rate_but_never_all():
 def test_choice_without_enough_experts(k):
     logits = draw(6, 4)
     mask = np.asarray([False, True, False, True])
-    gates, chosen = gating.choose_gates(
+    gates, chosen, _ = gating.choose_gates(
         tensor(logits), k, in_service=tensor(mask)
     )
     assert_close(gates, oracles_gating.gates(logits, mask, top_k=k))
@@ -73,7 +73,7 @@ def test_nobody_in_service_has_gates_of_zero():
     nobody = tensor(np.zeros(4, bool))
     for activation in gating.ACTIVATIONS:
         for k in (None, 1, 2):
-            gates, chosen = gating.choose_gates(
+            gates, chosen, _ = gating.choose_gates(
                 tensor(draw(3, 4)), k, activation=activation, in_service=nobody
             )
             assert not np.any(numpy_of(gates))

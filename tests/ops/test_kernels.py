@@ -107,3 +107,21 @@ def test_a_backend_without_kernels_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
     with pytest.raises(ImportError, match="Received: KERAS_BACKEND='numpy'"):
         importlib.reload(kernels)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_sort_groups_keeps_equal_numbers_in_order(count):
+    groups = np.random.default_rng(count).integers(0, 4, count).astype("int32")
+    order = numpy_of(kernels.sort_groups(ops.convert_to_tensor(groups), 3))
+    np.testing.assert_array_equal(order, np.argsort(groups, kind="stable"))
+
+
+@pytest.mark.parametrize("rows", [0, 5])
+def test_weigh_sums_each_rows_weighted_values(rows):
+    weights, values = draw(rows, 3), draw(rows, 3, 4, seed=1)
+    actual = kernels.weigh(*map(ops.convert_to_tensor, (weights, values)))
+    expected = np.zeros((rows, 4))
+    for row in range(rows):
+        for choice in range(3):
+            expected[row] += weights[row, choice] * values[row, choice]
+    assert_close(actual, expected)

@@ -105,20 +105,20 @@ class AttentionFusion(Fusion):
     def fuse(self, outputs: Any, gates: Any) -> Any:
         gates = widen(gates)
         weights = attention_gates(widen(self._scores(outputs, gates)), gates)
-        return weighted_sum(outputs, ops.cast(weights, outputs.dtype))
+        weights = ops.cast(weights, outputs.dtype)
+        return weighted_sum(outputs, weights, cleared=True)
 
     def _scores(self, outputs: Any, gates: Any) -> Any:
         """Products q . k_e / sqrt(A), `(P..., E)`; 0 where the gate is 0."""
         maps = tuple(range(len(gates.shape), len(outputs.shape) - 1))
         vectors = ops.mean(outputs, axis=maps) if maps else outputs
-        heard = ops.expand_dims(gates != 0, -1)
-        vectors = ops.where(heard, vectors, ops.zeros_like(vectors))
         keys = ops.matmul(vectors, self.key_kernel) / math.sqrt(self.units)
         if self.query == "learned":
             return ops.matmul(keys, self.query_vector)
         total = total_of(gates)
         shares = gates / ops.where(total == 0, ops.ones_like(total), total)
-        mean = weighted_sum(vectors, ops.cast(shares, vectors.dtype))
+        shares = ops.cast(shares, vectors.dtype)
+        mean = weighted_sum(vectors, shares, cleared=True)
         query = ops.expand_dims(ops.matmul(mean, self.query_kernel), -2)
         return ops.sum(query * keys, axis=-1)
 

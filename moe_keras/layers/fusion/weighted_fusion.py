@@ -40,4 +40,4 @@ class WeightedFusion(Fusion):
         super().__init__(drop_non_finite, **kwargs)
 
     def fuse(self, outputs: Any, gates: Any) -> Any:
-        return weighted_sum(outputs, gates)
+        return weighted_sum(outputs, gates, cleared=True)

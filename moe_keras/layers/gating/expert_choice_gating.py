@@ -88,7 +88,7 @@ class ExpertChoiceGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         logits = LinearScores.score(self, rows)
         good = service.finite_rows(logits)
         logits = service.clear_rows(logits, good)
@@ -103,7 +103,7 @@ class ExpertChoiceGating(Gate):
             in_service,
         )
         gates = ops.reshape(gates, ops.shape(logits))
-        return ops.where(ops.expand_dims(good, -1), gates, float("nan"))
+        return ops.where(ops.expand_dims(good, -1), gates, float("nan")), None
 
     def _flat(self, tensor: Any) -> Any:
         return ops.reshape(tensor, (-1, self.num_experts))

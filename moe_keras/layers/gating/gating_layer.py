@@ -182,7 +182,7 @@ class GatingLayer(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         if training:
             rows = self._jitter(rows)
             in_service = self._drop_experts(in_service)
@@ -199,7 +199,7 @@ class GatingLayer(Gate):
         same = selection is logits
         logits = self._clean(logits, good, in_service)
         selection = logits if same else self._clean(selection, good, in_service)
-        gates, chosen = gating.choose_gates(
+        gates, chosen, picks = gating.choose_gates(
             selection,
             self.top_k,
             self.normalize,
@@ -222,7 +222,8 @@ class GatingLayer(Gate):
             if self.load_bias and self.trainable:
                 step = ops.cast(losses.load_step(), self.router_dtype)
                 self.selection_bias.assign_add(self.load_bias * step)
-        return ops.where(ops.expand_dims(good, -1), gates, float("nan"))
+        gates = ops.where(ops.expand_dims(good, -1), gates, float("nan"))
+        return gates, picks
 
     def _clean(self, logits: Any, good: Any, in_service: Any) -> Any:
         return service.exclude(service.clear_rows(logits, good), in_service)

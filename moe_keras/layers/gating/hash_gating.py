@@ -107,7 +107,7 @@ class HashGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         require(
             in_service is None,
             "HashGating",
@@ -116,7 +116,7 @@ class HashGating(Gate):
         )
         experts = hash_to_experts(rows, self.num_experts, self.salt)
         every = ops.arange(self.num_experts, dtype="int32")
-        return ops.cast(experts == every, self.router_dtype)
+        return ops.cast(experts == every, self.router_dtype), experts
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """A look-up."""

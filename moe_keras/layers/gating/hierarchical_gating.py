@@ -130,7 +130,7 @@ class HierarchicalGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         outer = ops.matmul(rows, self.group_kernel)
         flat = LinearScores.score(self, rows)
         good = ops.logical_and(
@@ -144,10 +144,10 @@ class HierarchicalGating(Gate):
             groups_in_service = ops.any(experts_in_service, axis=-1)
         outer = service.exclude(outer, groups_in_service)
         inner = service.exclude(inner, experts_in_service)
-        group_gates, groups_chosen = gating.choose_gates(
+        group_gates, groups_chosen, _ = gating.choose_gates(
             outer, self.top_groups, in_service=groups_in_service
         )
-        gates, chosen = gating.choose_gates(
+        gates, chosen, _ = gating.choose_gates(
             inner, self.top_k, in_service=experts_in_service
         )
         gates = self._joined(gates * ops.expand_dims(group_gates, -1))
@@ -156,7 +156,7 @@ class HierarchicalGating(Gate):
             real = real * ops.cast(good, real.dtype)
             losses = RouterLosses(self, self._joined(chosen), real, in_service)
             self._add_losses(losses, outer, inner, groups_in_service)
-        return ops.where(ops.expand_dims(good, -1), gates, float("nan"))
+        return ops.where(ops.expand_dims(good, -1), gates, float("nan")), None
 
     def _add_losses(
         self, losses: RouterLosses, outer: Any, inner: Any, in_service: Any

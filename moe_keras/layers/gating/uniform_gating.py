@@ -79,14 +79,14 @@ class UniformGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         shares = ops.convert_to_tensor(self._shares, dtype=self.router_dtype)
         if in_service is not None:
             kept = ops.where(in_service, shares, 0.0)
             total = ops.sum(kept, axis=-1, keepdims=True)
             shares = kept / ops.where(total > 0, total, 1.0)
         # Not `broadcast_to`, which wants a shape that is known.
-        return shares + ops.zeros_like(rows[..., :1])
+        return shares + ops.zeros_like(rows[..., :1]), None
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Nothing is multiplied."""

@@ -17,6 +17,8 @@
 `count_groups(groups, num_groups)`
     int `(num_groups,)`: how often each of 0..num_groups-1 occurs; the rest does
     not count.
+`sort_groups(groups, num_groups)`
+    The order that sorts numbers in 0..num_groups, equal ones as they stood.
 `invert(permutation)`
     Where each number stands in a permutation of 0..M-1.
 `with_adjoint(forward, adjoint, tensor)`
@@ -24,6 +26,8 @@
     backend's own gradient is as good, `adjoint` is left aside.
 `take_or_zeros(rows, places, found)`
     `rows[p]` for each place, zeros where bool `found` is False.
+`weigh(weights, values)`
+    `(N, K), (N, K, U) -> (N, U)`: each row's values times weights, summed.
 `run_nonempty(function, group)`
     `function(*group)` for a tuple of tensors that share their first axis; where
     they have no row, on one row of zeros, and the result has no row.
@@ -60,6 +64,8 @@ unstack = _kernels.unstack
 fetch = _kernels.fetch
 count_groups = _kernels.count_groups
 invert = _kernels.invert
+sort_groups = _kernels.sort_groups
+weigh = _kernels.weigh
 take_or_zeros = _kernels.take_or_zeros
 with_adjoint = _kernels.with_adjoint
 run_nonempty = _kernels.run_nonempty

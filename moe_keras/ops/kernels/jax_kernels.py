@@ -44,6 +44,10 @@ def count_groups(groups, num_groups):
     return jnp.bincount(groups, length=num_groups)
 
 
+def sort_groups(groups, num_groups):
+    return jnp.argsort(groups, stable=True)
+
+
 def invert(permutation):
     return jnp.argsort(permutation)
 
@@ -56,6 +60,11 @@ def take_or_zeros(rows, places, found):
     blank = jnp.zeros((1, *rows.shape[1:]), rows.dtype)
     padded = jnp.concatenate([rows, blank])
     return jnp.take(padded, jnp.where(found, places, len(rows)), axis=0)
+
+
+def weigh(weights, values):
+    # XLA makes one loop of it, and a slow one of many tiny products.
+    return jnp.sum(weights[:, :, None] * values, axis=1)
 
 
 def run_nonempty(function, group):

@@ -45,6 +45,14 @@ def count_groups(groups, num_groups):
     return tf.math.bincount(groups, minlength=num_groups, maxlength=num_groups)
 
 
+def sort_groups(groups, num_groups):
+    # A count per group instead of a sort: a third of the time.
+    places = tf.range(tf.shape(groups)[0])
+    return tf.concat(
+        tf.dynamic_partition(places, groups, num_groups + 1), axis=0
+    )
+
+
 def invert(permutation):
     return tf.math.invert_permutation(permutation)
 
@@ -73,6 +81,11 @@ def take_or_zeros(rows, places, found):
     return tf.cond(
         tf.reduce_all(found), lambda: tf.gather(rows, places), with_zeros
     )
+
+
+def weigh(weights, values):
+    # As a product, without a tensor of the weighted values in between.
+    return tf.squeeze(tf.matmul(weights[:, None, :], values), axis=1)
 
 
 def run_nonempty(function, group):

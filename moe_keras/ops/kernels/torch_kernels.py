@@ -26,6 +26,10 @@ def count_groups(groups, num_groups):
     return torch.bincount(groups, minlength=num_groups)[:num_groups]
 
 
+def sort_groups(groups, num_groups):
+    return torch.argsort(groups, stable=True)
+
+
 def invert(permutation):
     return torch.argsort(permutation)
 
@@ -37,6 +41,10 @@ def with_adjoint(forward, adjoint, tensor):
 def take_or_zeros(rows, places, found):
     padded = torch.cat([rows, rows.new_zeros((1, *rows.shape[1:]))])
     return padded[torch.where(found, places, len(rows))]
+
+
+def weigh(weights, values):
+    return torch.bmm(weights[:, None, :], values)[:, 0]
 
 
 def run_nonempty(function, group):
