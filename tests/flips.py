@@ -191,6 +191,7 @@ FLIPS = {
                 "pooling": "max",
                 "output_units": 4,
                 "activation": "tanh",
+                "linear_last": True,
                 "output_activation": "tanh",
                 "dropout": 0.5,
                 "kernel_initializer": "ones",

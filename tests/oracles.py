@@ -117,12 +117,20 @@ def max_pool(image, size):
     return outputs
 
 
-def conv_expert(image, blocks, pool_size=1, pooling=None, projection=None):
+def conv_expert(
+    image,
+    blocks,
+    pool_size=1,
+    pooling=None,
+    projection=None,
+    linear_last=False,
+):
     """One expert on one image; `blocks` are (kernel, bias), relu between."""
-    for kernel, bias in blocks:
-        image = max_pool(
-            np.maximum(convolve(image, kernel, bias), 0), pool_size
-        )
+    for number, (kernel, bias) in enumerate(blocks, start=1):
+        image = convolve(image, kernel, bias)
+        if number < len(blocks) or not linear_last:
+            image = np.maximum(image, 0)
+        image = max_pool(image, pool_size)
     if pooling == "avg":
         image = np.mean(image, axis=(0, 1))
     elif pooling == "max":

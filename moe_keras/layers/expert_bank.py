@@ -98,6 +98,16 @@ class ExpertBank(keras.layers.Layer):
         """The arguments that set an expert's size, not its output's."""
         raise NotImplementedError
 
+    def scaled_widths(self, factor: float) -> dict[str, Any]:
+        """The same arguments, each width times a factor; at least 1."""
+
+        def scale(width: Any) -> Any:
+            if isinstance(width, tuple):
+                return tuple(map(scale, width))
+            return max(1, round(factor * width))
+
+        return {name: scale(width) for name, width in self.widths().items()}
+
     def run_all(
         self, rows: Any, mask: Any = None, training: bool | None = None
     ) -> Any:
@@ -278,14 +288,10 @@ class ExpertBank(keras.layers.Layer):
             gates_shape=tuple(gates_shape),
         )
         shared = len(gates_shape) - 1
+        pairs = zip(gates_shape[:shared], inputs_shape[:shared], strict=False)
         require(
             0 < shared < len(inputs_shape)
-            and all(
-                a == b or a is None or b is None
-                for a, b in zip(
-                    gates_shape[:shared], inputs_shape[:shared], strict=True
-                )
-            ),
+            and all(a == b or None in (a, b) for a, b in pairs),
             owner,
             "the leading axes of `gates` must be those of `inputs`.",
             inputs_shape=tuple(inputs_shape),

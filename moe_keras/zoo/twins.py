@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from moe_keras.errors import require
-from moe_keras.layers import ExpertBank, MixtureOfExperts
+from moe_keras.layers import ExpertBank, MixtureOfExperts, MoEFeedForward
 from moe_keras.ops.cost import count_layer, count_multiply_adds
 
 MATCHES = ("active", "parameters")
@@ -26,7 +26,8 @@ def dense_twin(
     """A dense network as large as a mixture model, with new weights.
 
     Args:
-        model: functional `keras.Model` with one or more `MixtureOfExperts`.
+        model: functional `keras.Model` with one or more `MixtureOfExperts` or
+            `MoEFeedForward`.
         match: `"active"` for equal active multiply-adds per example (gate and
             fusion included), `"parameters"` for equally many weights.
         bank: int. Which bank of the mixture gives the twin's expert its kind;
@@ -56,7 +57,7 @@ def dense_twin(
     replaced = []
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if not isinstance(layer, MixtureOfExperts):
+        if not isinstance(layer, MixtureOfExperts | MoEFeedForward):
             return type(layer).from_config(layer.get_config())
         replaced.append(layer.name)
         target = (
@@ -70,7 +71,7 @@ def dense_twin(
     require(
         replaced,
         "dense_twin",
-        "`model` must hold a MixtureOfExperts layer.",
+        "`model` must hold a MixtureOfExperts or MoEFeedForward layer.",
         model=model.name,
     )
     twin.name = f"{model.name}_{match}_twin"
@@ -78,10 +79,16 @@ def dense_twin(
 
 
 def _dense_expert(
-    mixture: MixtureOfExperts, match: str, bank: int, target: float
+    mixture: Any, match: str, bank: int, target: float
 ) -> keras.Model:
-    """One expert as large as `target` says, in the place of the mixture."""
-    pattern = mixture.experts[bank]
+    """One expert as large as `target` says, in the place of the mixture.
+
+    A shared expert and a linear map beside the mixture become part of it.
+    """
+    routed = mixture
+    if isinstance(mixture, MoEFeedForward):
+        routed = mixture.mixture
+    pattern = routed.experts[bank]
     require(
         pattern.widths(),
         "dense_twin",
@@ -111,21 +118,17 @@ def _scale_to(
     pattern: ExpertBank, target: float, size: Callable[[ExpertBank], float]
 ) -> ExpertBank:
     """The bank of one expert whose size is nearest to the target."""
-    widths = pattern.widths()
     widest = max(
         max(width) if isinstance(width, tuple) else width
-        for width in widths.values()
+        for width in pattern.widths().values()
     )
 
     def scaled(steps: int) -> ExpertBank:
-        factor = steps / widest
-        config = {**pattern.get_config(), "num_experts": 1}
-        for name, width in widths.items():
-            config[name] = (
-                tuple(max(1, round(factor * one)) for one in width)
-                if isinstance(width, tuple)
-                else max(1, round(factor * width))
-            )
+        config = {
+            **pattern.get_config(),
+            **pattern.scaled_widths(steps / widest),
+            "num_experts": 1,
+        }
         expert: ExpertBank = type(pattern).from_config(config)
         return expert
 

@@ -212,6 +212,7 @@ CASES = {
             "output_activation": "softmax",
             "dropout": 0.2,
             "activation": "tanh",
+            "linear_last": True,
             "kernel_regularizer": "l2",
             "kernel_initializer": "glorot_uniform",
         },

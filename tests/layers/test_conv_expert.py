@@ -33,7 +33,12 @@ def functions_of(layer):
         if layer.output_units is not None:
             projection = weights["output_kernel"][e], weights["output_bias"][e]
         return lambda image: oracles.conv_expert(
-            image, blocks, layer.pool_size, layer.pooling, projection
+            image,
+            blocks,
+            layer.pool_size,
+            layer.pooling,
+            projection,
+            linear_last=layer.linear_last,
         )
 
     return [function(e) for e in range(layer.num_experts)]
@@ -46,6 +51,7 @@ CONFIGS = [
     {"filters": (3, 4), "pooling": "max", "pool_size": 3},
     {"filters": 2, "pooling": "flatten", "pool_size": 2, "output_units": 3},
     {"filters": 2, "kernel_size": 5, "pooling": "avg"},
+    {"filters": (3, 2), "linear_last": True},
 ]
 
 

@@ -154,7 +154,10 @@ def test_mixed_precision_ends_in_float32():
     ("arguments", "message"),
     [
         ({"input_shape": (28, 28)}, r"`input_shape` must be \(H, W, C\)"),
-        ({"input_shape": (7, 28, 1)}, "at least 8. Received: input_shape="),
+        (
+            {"input_shape": (7, 28, 1)},
+            "at least 8 and C in .* Received: input_shape=",
+        ),
         ({"num_classes": 1}, "Received: num_classes=1"),
         ({"experts": {}}, "`experts` must map kinds"),
         ({"experts": {"tree": 1}}, "`experts` must name kinds among"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
+    ConvExpert,
     DenseExpert,
     GatingLayer,
     MixtureOfExperts,
@@ -68,6 +69,21 @@ def test_a_single_layer_gets_a_hidden_one():
     assert count_multiply_adds(twin).active == pytest.approx(active, rel=0.02)
 
 
+@pytest.mark.parametrize("match", ["active", "parameters"])
+def test_experts_that_return_maps_keep_their_last_width(match):
+    x = keras.Input((8, 8, 6))
+    bank = ConvExpert((12, 6), 4, linear_last=True)
+    mixture = MixtureOfExperts(bank, GatingLayer(4, top_k=2))
+    model = keras.Model(x, x + mixture(x))
+    twin = dense_twin(model, match=match)
+    assert twin.output_shape == (None, 8, 8, 6)
+    if match == "active":
+        wanted = count_multiply_adds(model).active
+        assert count_multiply_adds(twin).active == pytest.approx(wanted, 0.03)
+    else:
+        assert twin.count_params() == pytest.approx(model.count_params(), 0.03)
+
+
 def test_the_bank_can_be_chosen():
     model = build_image_moe((8, 8, 1), 10)
     names = [
@@ -104,7 +120,7 @@ def test_bad_arguments_are_named():
         dense_twin(feed_forward(), match="flops")
     x = keras.Input((4,))
     plain = keras.Model(x, keras.layers.Dense(2)(x), name="plain")
-    with pytest.raises(ValueError, match="must hold a MixtureOfExperts layer"):
+    with pytest.raises(ValueError, match="must hold a MixtureOfExperts or"):
         dense_twin(plain)
     given = MixtureOfExperts([ModelExpert(plain)], GatingLayer(1))
     with pytest.raises(ValueError, match="no widths to scale"):

@@ -33,6 +33,8 @@ class ConvExpert(ProjectedBank):
         output_units: int > 0 or None. U, width of a dense map behind the
             pooling; None for none. Defaults to `None`.
         activation: str or callable, in each block. Defaults to `"relu"`.
+        linear_last: bool. Leave the activation out of the last block, as in
+            the branch of a residual block. Defaults to `False`.
         output_activation: str, callable or None, after the last layer.
             Defaults to `None`.
         dropout: float in [0, 1), on the pooled maps, in training. Defaults to
@@ -70,6 +72,7 @@ class ConvExpert(ProjectedBank):
         pooling: str | None = None,
         output_units: int | None = None,
         activation: Any = "relu",
+        linear_last: bool = False,
         output_activation: Any = None,
         dropout: float = 0.0,
         kernel_initializer: Any = "he_normal",
@@ -114,6 +117,7 @@ class ConvExpert(ProjectedBank):
         self.pool_size = pool_size
         self.pooling = pooling
         self.activation = keras.activations.get(activation)
+        self.linear_last = linear_last
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
@@ -158,12 +162,14 @@ class ConvExpert(ProjectedBank):
     def run_trunk(
         self, trunk: Any, rows: Any, mask: Any, training: bool | None
     ) -> Any:
-        maps = rows
-        for kernel, bias in trunk:
+        maps, last = rows, len(trunk) - 1
+        for block, (kernel, bias) in enumerate(trunk):
             maps = ops.conv(
                 maps, kernel, padding="same", data_format="channels_last"
             )
-            maps = self.activation(maps + bias)
+            maps = maps + bias
+            if block < last or not self.linear_last:
+                maps = self.activation(maps)
             if self.pool_size > 1:
                 side = (self.pool_size, self.pool_size)
                 maps = ops.max_pool(
@@ -202,7 +208,13 @@ class ConvExpert(ProjectedBank):
         return count
 
     def widths(self) -> dict[str, Any]:
-        return {"filters": self.filters}
+        # Without a head the last block's maps are the output.
+        last = len(self.filters) - (self.output_units is None)
+        return {"filters": self.filters[:last]} if last else {}
+
+    def scaled_widths(self, factor: float) -> dict[str, Any]:
+        scaled = super().scaled_widths(factor).get("filters", ())
+        return {"filters": (*scaled, *self.filters[len(scaled) :])}
 
     def _pooled(self, sides: list[int | None]) -> list[int | None]:
         """Sizes behind a "same" pooling, which rounds up."""
@@ -219,6 +231,7 @@ class ConvExpert(ProjectedBank):
             "pool_size": self.pool_size,
             "pooling": self.pooling,
             "activation": keras.activations.serialize(self.activation),
+            "linear_last": self.linear_last,
             "kernel_initializer": keras.initializers.serialize(
                 self.kernel_initializer
             ),

@@ -1,0 +1,137 @@
+"""The builder of image models: check, preprocess, grow a variant."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from moe_keras.errors import is_count, require
+from moe_keras.zoo.image.backbone import grow_backbone
+from moe_keras.zoo.image.conv import grow_conv
+from moe_keras.zoo.image.hetero import grow_hetero
+from moe_keras.zoo.image.preprocessing import augment, standardise
+from moe_keras.zoo.image.vit import grow_vit
+
+OWNER = "build_image_moe"
+SMALLEST_SIDE = 8
+CHANNELS = (1, 3)
+VARIANTS: dict[str, Any] = {
+    "hetero": grow_hetero,
+    "conv": grow_conv,
+    "vit": grow_vit,
+    "backbone": grow_backbone,
+}
+
+
+def build_image_moe(
+    input_shape: Sequence[int] = (28, 28, 1),
+    num_classes: int = 10,
+    variant: str = "hetero",
+    augmentation: float = 0.0,
+    flip: bool = False,
+    name: str = "image_moe",
+    **options: Any,
+) -> keras.Model:
+    """An image classifier with experts, in one of four variants.
+
+    - `"hetero"`: experts of different kinds, small CNNs and RNNs, behind one
+      stem: p(c | x) = sum_e g_e(x) p_e(c | x). Options: see `grow_hetero`.
+    - `"conv"`: residual convolution blocks; in the later stages the branch of
+      a block is a sparse bank of convolutional experts. See `grow_conv`.
+    - `"vit"`: patch tokens and attention, with sparse or soft experts for every
+      token. See `grow_vit`.
+    - `"backbone"`: experts on the features of a model of yours, frozen or
+      trained further: `build_image_moe(..., variant="backbone",
+      backbone=model)`. See `grow_backbone`.
+
+    Every image is brought to mean 0 and variance 1 by itself, so any range of
+    values will do, whole numbers too; only a backbone gets them as they are.
+
+    Args:
+        input_shape: `(H, W, C)`, height and width at least 8, C 1 or 3.
+        num_classes: int > 1.
+        variant: see above.
+        augmentation: float in [0, 0.5). Training images are shifted by up to
+            this share of each side and turned by up to this share of a right
+            angle.
+        flip: bool. Training images may be mirrored, left to right.
+        name: of the model.
+        **options: arguments of the variant, such as `experts`, `top_k`,
+            `dropout` and `dispatch`.
+
+    Returns:
+        `keras.Model`, not compiled: `(B, H, W, C)` -> `(B, num_classes)`
+        probabilities in float32.
+
+    Raises:
+        ValueError: for arguments out of range and options that the variant does
+            not have; and for `top_k=1` with fused probabilities:
+            cross-entropies renormalise what they are given, which cancels the
+            one gate and with it the router's gradient.
+
+    Example:
+    >>> model = build_image_moe((28, 28, 1), 10, variant="conv")
+    >>> model.compile(
+    ...     "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    ... )
+    >>> model.fit(images, labels)
+    """
+    _check(input_shape, num_classes, variant, augmentation, options)
+    images = keras.Input(tuple(input_shape), name="images")
+    x = images if variant == "backbone" else standardise(images)
+    x = augment(x, augmentation, flip)
+    outputs = VARIANTS[variant](x, num_classes, **options)
+    return keras.Model(images, outputs, name=name)
+
+
+def _check(
+    input_shape: Sequence[int],
+    num_classes: int,
+    variant: str,
+    augmentation: float,
+    options: dict[str, Any],
+) -> None:
+    require(
+        len(input_shape) == 3
+        and all(map(is_count, input_shape))
+        and min(input_shape[:2]) >= SMALLEST_SIDE
+        and input_shape[2] in CHANNELS,
+        OWNER,
+        "`input_shape` must be (H, W, C) with H and W at least "
+        f"{SMALLEST_SIDE} and C in {CHANNELS}.",
+        input_shape=input_shape,
+    )
+    require(
+        is_count(num_classes) and num_classes > 1,
+        OWNER,
+        "`num_classes` must be an integer above 1.",
+        num_classes=num_classes,
+    )
+    require(
+        variant in VARIANTS,
+        OWNER,
+        f"`variant` must be one of {tuple(VARIANTS)}.",
+        variant=variant,
+    )
+    require(
+        0 <= augmentation < 0.5,
+        OWNER,
+        "`augmentation` must be in [0, 0.5).",
+        augmentation=augmentation,
+    )
+    # The first two are the images and the number of classes.
+    known = list(inspect.signature(VARIANTS[variant]).parameters)[2:]
+    for option in options:
+        require(
+            option in known,
+            OWNER,
+            f"variant {variant!r} has the options {', '.join(known)}.",
+            option=option,
+        )
+    require(
+        variant != "backbone" or "backbone" in options,
+        OWNER,
+        "variant 'backbone' needs `backbone`, a keras.Model.",
+        options=tuple(options),
+    )
