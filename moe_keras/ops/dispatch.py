@@ -120,8 +120,8 @@ def map_groups(
     """Apply expert e to run e of the rows and join the results.
 
     Args:
-        run: called as `run(expert, *groups)` for each expert, also for one
-            without rows.
+        run: called as `run(expert, *groups)` for each expert; where sizes are
+            not known before the program runs, also for one without rows.
         experts: list of E experts, of whatever kind `run` takes.
         rows: tuple of tensors `(M, ...)` that share their first axis.
         group_sizes: int `(E,)`.
@@ -132,8 +132,9 @@ def map_groups(
     parts = [
         kernels.split_rows(tensor, group_sizes, len(experts)) for tensor in rows
     ]
+    busy = kernels.busy_groups(group_sizes)
     results = [
-        run(expert, *groups)
-        for expert, *groups in zip(experts, *parts, strict=True)
+        run(experts[number], *(groups[number] for groups in parts))
+        for number in (range(len(experts)) if busy is None else busy)
     ]
     return ops.concatenate(results, axis=0)

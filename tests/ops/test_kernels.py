@@ -109,6 +109,15 @@ def test_a_backend_without_kernels_is_refused(monkeypatch):
         importlib.reload(kernels)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "busy"), [((2, 0, 1), [0, 2]), ((0, 0), [0])]
+)
+def test_busy_groups_are_those_with_rows_where_known(sizes, busy):
+    assert kernels.busy_groups(sizes_of(*sizes)) in (None, busy)
+    if BACKEND == "torch":
+        assert kernels.busy_groups(sizes_of(*sizes)) == busy
+
+
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_sort_groups_keeps_equal_numbers_in_order(count):
     groups = np.random.default_rng(count).integers(0, 4, count).astype("int32")

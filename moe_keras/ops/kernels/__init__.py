@@ -5,6 +5,9 @@
     that depends on data; all of them where it does not (JAX).
 `split_rows(rows, sizes, num_groups)`
     A list of `num_groups` tensors: consecutive runs of rows of these sizes.
+`busy_groups(sizes)`
+    The numbers of the groups that have rows, at least one; None where they are
+    not known before the program runs.
 `unstack(weights)`
     The slices of a bank of weights along its first axis, without a copy.
 `top_k(scores, k)`
@@ -60,6 +63,7 @@ DYNAMIC_SHAPES: bool = _kernels.DYNAMIC_SHAPES
 FAST_GROUPED_MATMUL: bool = _kernels.FAST_GROUPED_MATMUL
 first_rows = _kernels.first_rows
 split_rows = _kernels.split_rows
+busy_groups = _kernels.busy_groups
 unstack = _kernels.unstack
 fetch = _kernels.fetch
 count_groups = _kernels.count_groups

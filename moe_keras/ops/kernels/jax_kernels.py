@@ -32,6 +32,10 @@ def split_rows(rows, sizes, num_groups):
     ]
 
 
+def busy_groups(sizes):
+    return None
+
+
 def unstack(weights):
     return list(weights)
 

@@ -14,6 +14,10 @@ def split_rows(rows, sizes, num_groups):
     return torch.split(rows, sizes.tolist())
 
 
+def busy_groups(sizes):
+    return torch.nonzero(sizes)[:, 0].tolist() or [0]
+
+
 def unstack(weights):
     return torch.unbind(torch.as_tensor(weights))
 
