@@ -121,11 +121,10 @@ def test_map_groups_runs_each_expert_on_its_run():
 
     sizes = ops.convert_to_tensor(np.asarray([2, 0, 4], "int32"))
     result = map_groups(run, [1.0, 2.0, 3.0], (rows, marks), sizes)
-    assert seen == [
-        (1.0, (2, 2), (0, 1)),
-        (2.0, (0, 2), ()),
-        (3.0, (4, 2), (2, 3, 4, 5)),
-    ]
+    expected = [(1.0, (2, 2), (0, 1)), (3.0, (4, 2), (2, 3, 4, 5))]
+    if BACKEND != "torch":  # which knows who has no rows
+        expected.insert(1, (2.0, (0, 2), ()))
+    assert seen == expected
     factors = np.asarray([1, 1, 3, 3, 3, 3], "float32")[:, None]
     assert_close(result, draw(6, 2) * factors)
 
