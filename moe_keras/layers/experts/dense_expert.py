@@ -253,10 +253,14 @@ class DenseExpert(ExpertBank):
             list(zip_longest(matrices, biases)),
             product,
             self.activation,
-            lambda values: self._dropout_layer(values, training=training),
+            lambda values: self._drop(values, training),
             self.gated,
         )
         return self.output_activation(outputs)
+
+    def _drop(self, values: Any, training: bool | None) -> Any:
+        layer = self._dropout_layer
+        return layer(values, training=training) if self.dropout else values
 
     def row_output_shape(
         self, row_shape: tuple[int | None, ...]
