@@ -3,8 +3,6 @@
 from typing import Any
 
 import numpy as np
-import sklearn.datasets
-from sklearn.model_selection import train_test_split
 
 from moe_keras.data.dataset import Dataset, Feature, assemble
 from moe_keras.data.split import Split
@@ -30,6 +28,10 @@ def load_breast_cancer(**options: Any) -> Dataset:
         Wisconsin (Diagnostic), UCI Machine Learning Repository,
         doi:10.24432/C5DW2B.
     """
+    # Here, so that a list of names does not wait for scikit-learn.
+    import sklearn.datasets
+    from sklearn.model_selection import train_test_split
+
     table = sklearn.datasets.load_breast_cancer()
     names = tuple(name.replace(" ", "_") for name in table.feature_names)
     train, test = (

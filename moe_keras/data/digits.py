@@ -3,8 +3,6 @@
 from typing import Any
 
 import numpy as np
-import sklearn.datasets
-from sklearn.model_selection import train_test_split
 
 from moe_keras.data.dataset import Dataset, Feature, assemble
 from moe_keras.data.split import Split
@@ -28,6 +26,10 @@ def load_digits(**options: Any) -> Dataset:
     Source: Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits,
         UCI Machine Learning Repository, doi:10.24432/C50P49 (its test part).
     """
+    # Here, so that a list of names does not wait for scikit-learn.
+    import sklearn.datasets
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = sklearn.datasets.load_digits(return_X_y=True)
     images = pixels.reshape(-1, 8, 8, 1).astype("float32")
     train, test = train_test_split(

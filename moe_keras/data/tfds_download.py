@@ -5,6 +5,7 @@ the data come from are asked first, for a few seconds.
 """
 
 import difflib
+import http.client
 import importlib.util
 import queue
 import threading
@@ -18,6 +19,8 @@ from typing import Any
 from moe_keras.data.tfds_files import VARIABLE
 
 PATIENCE = 5.0  # seconds
+# Some data sets come from thousands of hosts; these many are asked.
+_HOSTS = 8
 # Answers of a proxy that cannot reach the host, not of the host.
 _BLOCKED = (407, 502, 503, 504)
 
@@ -81,7 +84,7 @@ def prepare(name: str, folder: Path) -> Path:
         raise ValueError(
             f"load_dataset: {error} Received: name={'tfds:' + name!r}"
         ) from error
-    addresses = _one_per_host(builder.url_infos)
+    addresses = _one_per_host(builder.url_infos or ())
     if addresses and not any_answers(addresses):
         hosts = ", ".join(map(_host, addresses))
         raise not_prepared(
@@ -115,18 +118,19 @@ def any_answers(addresses: Iterable[str], patience: float = PATIENCE) -> bool:
 
 
 def _answers(address: str, patience: float) -> bool:
-    request = urllib.request.Request(address, method="HEAD")
     try:
+        request = urllib.request.Request(address, method="HEAD")
         with urllib.request.urlopen(request, timeout=patience):
             return True
     except urllib.error.HTTPError as error:
         return error.code not in _BLOCKED
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
 def _one_per_host(addresses: Iterable[str]) -> list[str]:
-    return list({_host(address): address for address in addresses}.values())
+    found = {_host(address): address for address in addresses}
+    return list(found.values())[:_HOSTS]
 
 
 def _host(address: str) -> str:
