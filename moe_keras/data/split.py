@@ -132,7 +132,8 @@ class Split:
             drop_remainder: whether to leave out a last, smaller batch.
 
         Returns:
-            `tf.data.Dataset`, with batches prepared ahead.
+            `tf.data.Dataset`, with batches prepared ahead. Hand it to `fit`
+            with `shuffle=False`, or Keras warns that it will not shuffle.
         """
         import tensorflow as tf
 

@@ -46,15 +46,10 @@ class CsvSource:
         start = 0
         while some := list(islice(rows, CHUNK_ROWS)):
             lines, cells = zip(*some, strict=True)
+            width = len(self.names)
             for line, row in some:
-                require(
-                    len(row) == len(self.names),
-                    OWNER,
-                    f"a row has {len(row)} cells, the header "
-                    f"{len(self.names)}.",
-                    path=str(self.path),
-                    line=line,
-                )
+                if len(row) != width:
+                    raise self._unequal(len(row), line)
             columns = {
                 name: self._column(column)
                 for name, column in zip(
@@ -64,6 +59,12 @@ class CsvSource:
             yield Chunk(start, columns, lines)
             start += len(some)
         require(start, OWNER, "no row but the header.", path=str(self.path))
+
+    def _unequal(self, cells: int, line: int) -> ValueError:
+        return ValueError(
+            f"{OWNER}: a row has {cells} cells, the header {len(self.names)}. "
+            f"Received: path={str(self.path)!r}, line={line}"
+        )
 
     def _column(self, cells: Iterable[str]) -> np.ndarray:
         return np.array(

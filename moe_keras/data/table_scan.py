@@ -25,7 +25,6 @@ class Scan:
         inputs: the columns that are inputs, in the file's order.
         numbers: those of them that hold numbers.
         decimal: the decimal mark.
-        rows: how many there are.
         ids: of the rows, where a column says so; else None.
     """
 
@@ -34,7 +33,6 @@ class Scan:
     inputs: tuple[str, ...]
     numbers: frozenset[str]
     decimal: str
-    rows: int
     ids: list[str] | None
     _pool: dict[str, str] = field(default_factory=dict)
 
@@ -49,15 +47,16 @@ class Scan:
         """
         inputs = {}
         for name in self.inputs:
+            values = None
             if name in self.numbers:
-                _is_numeric(source, chunk, name, self.decimal, must=True)
-                inputs[name] = parse_numbers(chunk.columns[name], self.decimal)
-            else:
+                values = _numbers(source, chunk, name, self.decimal, must=True)
+            if values is None:
                 # One object for all rows of one category.
-                inputs[name] = _objects(
+                values = _objects(
                     self._pool.setdefault(text, text)
                     for text in _texts(chunk, name)
                 )
+            inputs[name] = values
         places = {name: label for label, name in enumerate(self.classes)}
         names = _filled(source, chunk, self.target)
         labels = np.array([places.get(name, -1) for name in names], "int64")
@@ -97,16 +96,17 @@ def scan_table(
     with_commas: set[str] = set()
     classes: set[str] = set()
     ids: list[str] | None = None if id_column is None else []
-    rows = 0
     for chunk in source.chunks():
         failed = with_commas | {
             name
             for name in numbers
-            if not _is_numeric(source, chunk, name, decimal, name in numeric)
+            if _numbers(source, chunk, name, decimal, name in numeric) is None
         }
         numbers -= failed
         with_commas = {
-            name for name in failed if _is_numeric(source, chunk, name, ",")
+            name
+            for name in failed
+            if _numbers(source, chunk, name, ",", must=False) is not None
         }
         classes.update(_filled(source, chunk, target))
         require(
@@ -118,7 +118,6 @@ def scan_table(
         )
         if ids is not None and id_column is not None:
             ids.extend(_filled(source, chunk, id_column))
-        rows = chunk.start + len(chunk)
     require(
         not with_commas,
         OWNER,
@@ -128,11 +127,11 @@ def scan_table(
         columns=sorted(with_commas),
     )
     names = _sorted_classes(source, target, classes)
-    return Scan(target, names, inputs, frozenset(numbers), decimal, rows, ids)
+    return Scan(target, names, inputs, frozenset(numbers), decimal, ids)
 
 
-def parse_numbers(column: np.ndarray, decimal: str) -> np.ndarray:
-    """Float `(N,)`, NaN for a missing value and for what is no number."""
+def _parse(column: np.ndarray, decimal: str) -> np.ndarray:
+    """Numbers, NaN for a missing value and for what is no number."""
     # Here, so that a list of names does not wait for pandas.
     import pandas as pd
 
@@ -146,21 +145,21 @@ def parse_numbers(column: np.ndarray, decimal: str) -> np.ndarray:
     return found.astype("float64")
 
 
-def _is_numeric(
-    source: Source, chunk: Chunk, name: str, decimal: str, must: bool = False
-) -> bool:
-    """Whether a column is all numbers in a chunk; an error where it must be."""
+def _numbers(
+    source: Source, chunk: Chunk, name: str, decimal: str, must: bool
+) -> np.ndarray | None:
+    """A column as numbers; None, or an error if it must be, where it is not."""
     column = chunk.columns[name]
     if not must and column.dtype == object and not source.in_writing:
-        return False
-    values = parse_numbers(column, decimal)
+        return None
+    values = _parse(column, decimal)
     if column.dtype == object:
         wrong = np.isnan(values) & (column != "")
         if wrong.any():
             place = int(np.argmax(wrong))
             rule = f"a number belongs where {column[place]!r} stands."
             require(not must, OWNER, rule, **_at(source, name, chunk, place))
-            return False
+            return None
     infinite = np.isinf(values)
     require(
         not infinite.any(),
@@ -168,7 +167,7 @@ def _is_numeric(
         "numbers must be finite.",
         **_at(source, name, chunk, int(np.argmax(infinite))),
     )
-    return True
+    return values
 
 
 def _texts(chunk: Chunk, name: str) -> np.ndarray:
@@ -206,7 +205,7 @@ def _sorted_classes(
         **where,
     )
     names = _objects(sorted(classes))
-    numbers = parse_numbers(names, ".")
+    numbers = _parse(names, ".")
     if np.isnan(numbers).any():
         return tuple(names)
     require(

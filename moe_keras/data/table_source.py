@@ -9,7 +9,7 @@ import numpy as np
 
 # Who speaks in the errors of all files here: the function that was called.
 OWNER = "load_table"
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,6 @@ class Chunk:
     start: int
     columns: dict[str, np.ndarray]
     lines: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
 
     def row(self, place: int) -> str:
         """How an error names a row: counted from 1, without the header."""
