@@ -91,7 +91,7 @@ def assemble(
     classes: tuple[str, ...],
     validation: Split | None = None,
     keys: Iterable[object] | None = None,
-    validation_share: float = VALIDATION_SHARE,
+    validation_share: float | None = None,
     positive: str | None = None,
     **facts: Any,
 ) -> Dataset:
@@ -104,7 +104,8 @@ def assemble(
         validation: the publisher's own validation split: none is carved then.
         keys: one for each training row, see `moe_keras.data.validation`;
             defaults to their positions.
-        validation_share: float in (0, 1), of the training rows.
+        validation_share: float in (0, 1), of the training rows. Defaults to
+            0.1; None if there is a validation split already.
         positive: of two classes, the one whose label is to be 1.
         **facts: the other attributes of `Dataset`.
 
@@ -127,11 +128,20 @@ def assemble(
             test = None if test is None else _flipped(test)
     rows = None
     if validation is None:
-        mask = validation_mask(
-            range(len(train)) if keys is None else keys, validation_share
+        share = (
+            VALIDATION_SHARE if validation_share is None else validation_share
         )
+        given = range(len(train)) if keys is None else keys
+        mask = validation_mask(given, share)
         rows = np.flatnonzero(mask)
         train, validation = train.take(~mask), train.take(mask)
+    else:
+        require(
+            validation_share is None,
+            "load_dataset",
+            "the data set has a validation split of its own.",
+            validation_share=validation_share,
+        )
     return Dataset(
         train=train,
         validation=validation,

@@ -138,7 +138,9 @@ class Split:
         import tensorflow as tf
 
         _starts(len(self), batch_size, drop_remainder)
-        inputs, labels = tf.nest.map_structure(tf.constant, self.arrays)
+        # Batches are made on the CPU: a GPU should not hold the whole split.
+        with tf.device("CPU"):
+            inputs, labels = tf.nest.map_structure(tf.constant, self.arrays)
         rows = tf.data.Dataset.range(len(self))
         if shuffle_seed is not None:
             rows = rows.shuffle(len(self), seed=shuffle_seed)

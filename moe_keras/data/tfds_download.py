@@ -9,6 +9,7 @@ import http.client
 import importlib.util
 import queue
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -111,8 +112,12 @@ def any_answers(addresses: Iterable[str], patience: float = PATIENCE) -> bool:
             daemon=True,
         ).start()
         waiting += 1
+    end = time.monotonic() + patience
     try:
-        return any(answers.get(timeout=patience) for _ in range(waiting))
+        return any(
+            answers.get(timeout=max(0.0, end - time.monotonic()))
+            for _ in range(waiting)
+        )
     except queue.Empty:
         return False
 

@@ -52,6 +52,13 @@ def form_of(
         ValueError: for anything but an image, a text, numbers `(D,)` or a table
             of single values.
     """
+    require(
+        image_size is None
+        or (isinstance(keys, str) and _kind(info.features[keys]) == "Image"),
+        "load_dataset",
+        f"the inputs of tfds:{info.name} are no images.",
+        image_size=image_size,
+    )
     if isinstance(keys, dict):
         found = {name: info.features[key] for name, key in keys.items()}
         categories = {
@@ -110,8 +117,6 @@ def read_split(builder: Any, split: str, form: Form, label: str) -> Split:
         batches.extend(examples.batch(_CHUNK).as_numpy_iterator())
     except tf.errors.OpError as error:
         raise _damaged(builder, split, error.message) from error
-    if not batches:
-        raise _damaged(builder, split, "they hold no rows")
     whole = {
         key: np.concatenate([batch[key] for batch in batches]) for key in needed
     }

@@ -66,6 +66,10 @@ def load_tfds(
     }
     if "test" in splits and (splits["test"].labels < 0).any():
         del splits["test"]  # The publisher keeps the labels to itself.
+    for split, one in splits.items():
+        without = int((one.labels < 0).sum())
+        rule = f"rows of split {split!r} of tfds:{name} have no label."
+        require(not without, "load_dataset", rule, rows=without)
     return assemble(
         name=f"tfds:{name}",
         task=form.task,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from moe_keras.data import list_datasets
+from moe_keras.data.load import EMBEDDED
 from moe_keras.data.tfds_files import data_folder, find_prepared
 
 
@@ -69,8 +70,7 @@ def test_names_of_another_form(folder, name):
 
 def test_listing(folder, monkeypatch):
     expected = [
-        "breast_cancer",
-        "digits",
+        *sorted(EMBEDDED),
         "tfds:one_config/only",
         "tfds:plain",
         "tfds:two_configs/first",
@@ -81,7 +81,7 @@ def test_listing(folder, monkeypatch):
     assert list_datasets(folder) == expected
     monkeypatch.setenv("MOE_KERAS_DATA_DIR", str(folder))
     assert list_datasets() == expected
-    assert list_datasets(folder / "absent") == expected[:2]
+    assert list_datasets(folder / "absent") == sorted(EMBEDDED)
 
 
 def test_which_folder(monkeypatch, tmp_path):

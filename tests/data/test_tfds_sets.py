@@ -82,6 +82,14 @@ def test_texts_with_splits_of_their_own(tmp_path):
     assert sorted(numbers(data.validation)) == list(range(100, 110))
     assert len(data.train) == tiny.COUNT
     assert data.test is None  # Without labels it is no test.
+    with pytest.raises(ValueError, match="are no images"):
+        load_dataset("tfds:tiny_texts", data_dir=tmp_path, image_size=(5, 6))
+
+
+def test_rows_without_a_label(tmp_path):
+    tiny.write(tiny.TinyUnlabelled, tmp_path)
+    with pytest.raises(ValueError, match="'train' of tfds:tiny_unlabelled"):
+        load_dataset("tfds:tiny_unlabelled", data_dir=tmp_path)
 
 
 def test_vectors(tmp_path):

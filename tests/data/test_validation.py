@@ -133,6 +133,8 @@ def test_a_validation_split_of_the_publisher_is_kept():
     assert data.validation is given
     assert data.train is train is data.whole_train()
     assert data.validation_rows is None
+    with pytest.raises(ValueError, match="a validation split of its own"):
+        dataset(validation=given, validation_share=0.2)
 
 
 def test_the_positive_class_gets_label_1():
