@@ -38,7 +38,7 @@ model.fit(
     data.train.labels,
     batch_size=64,
     epochs=EPOCHS,
-    validation_split=0.1,
+    validation_data=data.validation.arrays,
 )
 
 # %%

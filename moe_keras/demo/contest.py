@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from moe_keras.data import Dataset
+from moe_keras.data import Dataset, Split
 from moe_keras.insight import classification_scores
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.training import ProgressBar
@@ -71,10 +71,15 @@ class Result:
 def run_contest(
     data: Dataset, seeds: Sequence[int], epochs: int, console: Console
 ) -> Iterator[Result]:
-    """Train four models for each seed, and yield each as it is done."""
+    """Train four models for each seed, and yield each as it is done.
+
+    On the whole training split: nothing is chosen here that would need a
+    validation split.
+    """
+    train = data.whole_train()
     for seed in seeds:
         keras.utils.set_random_seed(seed)
-        shape, classes = data.train.inputs.shape[1:], len(data.classes)
+        shape, classes = train.inputs.shape[1:], len(data.classes)
         mixture = build_image_moe(shape, classes, augmentation=AUGMENTATION)
         models = (
             mixture,
@@ -93,7 +98,8 @@ def run_contest(
             yield _train(
                 contestant,
                 model,
-                data,
+                train,
+                data.test,
                 seed,
                 epochs,
                 ProgressBar(label, console),
@@ -103,12 +109,13 @@ def run_contest(
 def _train(
     contestant: str,
     model: keras.Model,
-    data: Dataset,
+    train: Split,
+    test: Split,
     seed: int,
     epochs: int,
     progress: keras.callbacks.Callback,
 ) -> Result:
-    steps = epochs * -(-len(data.train) // BATCH_SIZE)
+    steps = epochs * -(-len(train) // BATCH_SIZE)
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
@@ -119,22 +126,22 @@ def _train(
     keras.utils.set_random_seed(seed)
     start = time.perf_counter()
     history = model.fit(
-        data.train.inputs,
-        data.train.labels,
+        train.inputs,
+        train.labels,
         batch_size=BATCH_SIZE,
         epochs=epochs,
         verbose=0,
         callbacks=[progress],
     )
     seconds = time.perf_counter() - start
-    probabilities = model.predict(data.test.inputs, verbose=0)
+    probabilities = model.predict(test.inputs, verbose=0)
     return Result(
         contestant=contestant,
         seed=seed,
         model=model,
         probabilities=probabilities,
         history=history.history,
-        scores=classification_scores(data.test.labels, probabilities),
+        scores=classification_scores(test.labels, probabilities),
         parameters=model.count_params(),
         active_multiply_adds=count_multiply_adds(model).active,
         seconds=seconds,

@@ -137,7 +137,7 @@ def markdown_report(
         for name, row in zip(data.classes, np.asarray(routing), strict=True)
     ]
     return _TEMPLATE.format(
-        train=len(data.train),
+        train=len(data.whole_train()),
         test=len(data.test),
         citation=data.citation,
         epochs=epochs,

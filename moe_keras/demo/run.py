@@ -63,8 +63,9 @@ def run_demo(
     console = console or Console()
     out.mkdir(parents=True, exist_ok=True)
     data = load_digits()
+    digits = len(data.whole_train())
     console.print(
-        f"Training on {len(data.train):,} scanned digits: a mixture of a "
+        f"Training on {digits:,} scanned digits: a mixture of a "
         "convolutional and a recurrent expert, a sparse one of two each, and "
         "two dense twins."
     )

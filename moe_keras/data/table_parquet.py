@@ -1,0 +1,83 @@
+"""Parquet files as tables: every column has a type of its own."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moe_keras.data.table_source import CHUNK_ROWS, OWNER, Chunk
+from moe_keras.errors import require
+
+
+class ParquetSource:
+    """A Parquet file, read with pyarrow.
+
+    Args:
+        path: of the file.
+    """
+
+    in_writing = False
+
+    def __init__(self, path: Path):
+        if importlib.util.find_spec("pyarrow") is None:
+            raise ImportError(
+                f"{OWNER}: {path} needs the package pyarrow. Run `pip install "
+                "moe_keras[parquet]`."
+            )
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        self.path = path
+        try:
+            self.file = pa.parquet.ParquetFile(path)
+        except pa.ArrowException as error:
+            raise ValueError(
+                f"{OWNER}: not readable as Parquet: {error}. Received: "
+                f"path={str(path)!r}"
+            ) from error
+        self.names = list(self.file.schema_arrow.names)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """See `Source`."""
+        require(
+            self.file.metadata.num_rows, OWNER, "no row.", path=str(self.path)
+        )
+        start = 0
+        for batch in self.file.iter_batches(CHUNK_ROWS):
+            columns = {
+                name: self._column(name, batch.column(place))
+                for place, name in enumerate(self.names)
+            }
+            yield Chunk(start, columns)
+            start += batch.num_rows
+
+    def _column(self, name: str, values: Any) -> np.ndarray:
+        import pyarrow as pa
+
+        types = pa.types
+        if types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if types.is_boolean(values.type):
+            values = values.cast(pa.int8())
+        kind = values.type
+        found: np.ndarray
+        if (
+            types.is_integer(kind)
+            or types.is_floating(kind)
+            or types.is_decimal(kind)
+        ):
+            numbers = values.cast(pa.float64(), safe=False)
+            found = numbers.to_numpy(zero_copy_only=False)
+            return found
+        require(
+            types.is_string(kind) or types.is_large_string(kind),
+            OWNER,
+            "a column must hold numbers or texts.",
+            path=str(self.path),
+            column=name,
+            dtype=str(kind),
+        )
+        found = values.fill_null("").to_numpy(zero_copy_only=False)
+        return found
