@@ -24,8 +24,6 @@ PEER_SIZES = ((4096, 8, 2), (1024, 8, 2), (8, 32, 2), (4096, 8, 1))
 QUICK_PEER_SIZES = ((128, 8, 2), (128, 8, 1))
 GROWTH = (8, 16, 32, 64, 128, 256)
 TOLERANCE = 1e-4
-# Where all experts run on every row (JAX), larger sizes take minutes.
-DENSE_ROWS = 4096 * 32
 
 
 def repeats_of(rows: int, top_k: int, quick: bool) -> int:
@@ -40,9 +38,6 @@ def against_limit(quick: bool) -> Iterator[dict]:
     activations = ("relu",) if quick else ("relu", "gelu")
     for rows, experts, top_k in QUICK_SIZES if quick else SIZES:
         size = {"rows": rows, "experts": experts, "top_k": top_k}
-        if field.BACKEND == "jax" and rows * experts > DENSE_ROWS:
-            yield {**size, "skipped": "would run every expert on every row"}
-            continue
         for activation in activations:
             for backward in (False, True):
                 yield {

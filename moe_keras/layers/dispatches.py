@@ -114,6 +114,7 @@ def pick_dispatch(mixture: Any, rows: int | None) -> str:
             return "gather"
     if kernels.DYNAMIC_SHAPES:
         return "sorted"
+    # Static shapes: kernels that can be fetched can be multiplied in groups.
     return "sorted" if kernels.FAST_GROUPED_MATMUL and pickable else "dense"
 
 

@@ -115,7 +115,9 @@ class DenseExpert(ExpertBank):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self._dropout_layer = keras.layers.Dropout(dropout, name="dropout")
+        self._dropout_layer = keras.layers.Dropout(
+            dropout, dtype=self.dtype_policy, name="dropout"
+        )
 
     def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
         widths = [row_shape[-1], self.units]
@@ -218,7 +220,9 @@ class DenseExpert(ExpertBank):
         mask: Any = None,
         training: bool | None = None,
     ) -> Any:
-        if kernels.DYNAMIC_SHAPES:
+        if not all(
+            kernels.in_one_product(rows, bank.shape) for bank in self._kernels
+        ):
             return super().run_groups(rows, group_sizes, mask, training)
         if len(rows.shape) > 2:
             # Every position of a row is a row of the products.
@@ -228,7 +232,7 @@ class DenseExpert(ExpertBank):
                 flat, group_sizes * positions, None, training
             )
             return ops.reshape(outputs, (*rows.shape[:-1], self.units))
-        # Static shapes: the products are ragged, the biases spread over rows.
+        # One product for all experts, and their biases spread over the rows.
         experts = experts_of_runs(group_sizes, rows.shape[0])
         biases = [ops.take(bank, experts, axis=0) for bank in self._biases]
         return self._forward(

@@ -14,7 +14,11 @@
     Values and indices of the k largest along the last axis, largest first; ties
     go to the lower index.
 `grouped_matmul(rows, kernels, group_sizes)`
-    `(M, D), (E, D, U), (E,) -> (M, U)`: run e of the rows times kernel e.
+    `(M, D), (E, D, U), (E,) -> (M, U)`: run e of the rows times kernel e; zeros
+    behind the last run.
+`in_one_product(rows, shape)`
+    Whether `grouped_matmul` of such rows and kernels of this shape is one
+    operation, not a product for each group.
 `fetch(weights, places)`
     A list with `weights[p]` for each of a 1-D int tensor of known length.
 `count_groups(groups, num_groups)`
@@ -76,3 +80,4 @@ run_nonempty = _kernels.run_nonempty
 require_true = _kernels.require_true
 top_k = _kernels.top_k
 grouped_matmul = _kernels.grouped_matmul
+in_one_product = _kernels.in_one_product

@@ -1,9 +1,15 @@
-"""PyTorch: eager, so sizes are read back and the groups are plain views."""
+"""PyTorch: eager, so sizes are read back and the groups are plain views.
+
+On some GPUs there is one product for all groups, which reads no size back.
+"""
 
 import torch
 
 DYNAMIC_SHAPES = True
 FAST_GROUPED_MATMUL = True
+
+# What `torch._grouped_mm` takes: strides of whole 16 bytes, and so many groups.
+_MULTIPLE, _MOST_GROUPS = 8, 1024
 
 
 def first_rows(index, count):
@@ -70,7 +76,40 @@ def top_k(scores, k):
     return values[..., :k], indices[..., :k]
 
 
+def in_one_product(rows, shape):
+    num_groups, *widths = shape
+    return (
+        hasattr(torch, "_grouped_mm")
+        and _has_fast_groups(rows.device)
+        and rows.dtype == torch.bfloat16
+        and all(width and width % _MULTIPLE == 0 for width in widths)
+        and num_groups <= _MOST_GROUPS
+        # A single row can have any strides, and need not be fast.
+        and len(rows) > 1
+    )
+
+
+def _has_fast_groups(device):
+    # Elsewhere the operation is a loop of its own, or refuses: PyTorch 2.8
+    # runs it on compute capability 9 alone.
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device)[0] == 9
+
+
+def _contiguous_gradient(tensor):
+    # A sum's gradient has strides of 0, which the operation refuses.
+    if tensor.requires_grad:
+        tensor.register_hook(lambda gradient: gradient.contiguous())
+    return tensor
+
+
 def grouped_matmul(rows, kernels, group_sizes):
+    if in_one_product(rows, kernels.shape):
+        ends = torch.cumsum(group_sizes, 0, dtype=torch.int32)
+        return _contiguous_gradient(
+            torch._grouped_mm(rows.contiguous(), kernels.contiguous(), ends)
+        )
     groups = split_rows(rows, group_sizes, kernels.shape[0])
     products = [
         torch.matmul(group, kernel)
