@@ -220,9 +220,8 @@ class DenseExpert(ExpertBank):
         mask: Any = None,
         training: bool | None = None,
     ) -> Any:
-        if not all(
-            kernels.in_one_product(rows, bank.shape) for bank in self._kernels
-        ):
+        shapes = [bank.shape for bank in self._kernels]
+        if not all(kernels.in_one_product(rows, shape) for shape in shapes):
             return super().run_groups(rows, group_sizes, mask, training)
         if len(rows.shape) > 2:
             # Every position of a row is a row of the products.
@@ -257,14 +256,12 @@ class DenseExpert(ExpertBank):
             list(zip_longest(matrices, biases)),
             product,
             self.activation,
-            lambda values: self._drop(values, training),
+            partial(self._dropout_layer, training=training)
+            if self.dropout
+            else lambda values: values,
             self.gated,
         )
         return self.output_activation(outputs)
-
-    def _drop(self, values: Any, training: bool | None) -> Any:
-        layer = self._dropout_layer
-        return layer(values, training=training) if self.dropout else values
 
     def row_output_shape(
         self, row_shape: tuple[int | None, ...]
@@ -283,15 +280,14 @@ class DenseExpert(ExpertBank):
         return {"hidden_units": self.hidden_units or self.units}
 
     def get_config(self) -> dict[str, Any]:
+        serialize = keras.activations.serialize
         return {
             **super().get_config(),
             "units": self.units,
             "hidden_units": self.hidden_units,
             "gated": self.gated,
-            "activation": keras.activations.serialize(self.activation),
-            "output_activation": keras.activations.serialize(
-                self.output_activation
-            ),
+            "activation": serialize(self.activation),
+            "output_activation": serialize(self.output_activation),
             "dropout": self.dropout,
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(
