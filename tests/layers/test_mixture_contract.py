@@ -11,7 +11,6 @@ from moe_keras.layers import (
     PerExpert,
     RecurrentExpert,
 )
-from moe_keras.ops import kernels
 from tests.tools import BACKEND, draw, numpy_of
 
 
@@ -20,8 +19,7 @@ def mixture(top_k=None, **kwargs):
 
 
 def test_auto_is_sorted_where_that_saves_work():
-    sparse = "sorted" if kernels.DYNAMIC_SHAPES else "dense"
-    assert mixture(2).resolve_dispatch() == sparse
+    assert mixture(2).resolve_dispatch() == "sorted"
     assert mixture(4).resolve_dispatch() == "dense"
     assert mixture().resolve_dispatch() == "dense"
     assert mixture(2, dispatch="dense").resolve_dispatch() == "dense"

@@ -108,7 +108,9 @@ def grouped_matmul(rows, kernels, group_sizes):
     if in_one_product(rows, kernels.shape):
         ends = torch.cumsum(group_sizes, 0, dtype=torch.int32)
         return _contiguous_gradient(
-            torch._grouped_mm(rows.contiguous(), kernels.contiguous(), ends)
+            torch._grouped_mm(
+                rows.contiguous(), kernels.contiguous(), offs=ends
+            )
         )
     groups = split_rows(rows, group_sizes, kernels.shape[0])
     products = [
