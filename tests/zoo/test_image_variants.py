@@ -26,6 +26,15 @@ SMALL = {
         "sparse_stages": 1,
         "stem_stride": 1,
     },
+    "mixed": {
+        "variant": "conv",
+        "block": "mixed",
+        "level": "position",
+        "widths": (8, 12),
+        "blocks": (1, 1),
+        "sparse_stages": 1,
+        "stem_stride": 1,
+    },
     "vit": {"patch_size": 2, "width": 16, "depth": 2, "hidden_units": 32},
     "soft": {
         "variant": "vit",
@@ -141,6 +150,17 @@ def test_positions_have_gates_of_their_own():
     assert tuple(gates.shape) == (2, 4, 4, 4)
 
 
+def test_mixed_stages_have_dense_blocks_in_front_of_the_experts():
+    model = build("mixed", expansion=2.0)
+    names = [layer.name for layer in model.layers]
+    assert names.index("block_1_0_add") < names.index("moe_1_0")
+    assert "moe_0_0" not in names
+    (bank,) = model.get_layer("moe_1_0").experts
+    assert (bank.units, bank.hidden_units) == (12, 24)
+    assert model.get_layer("block_1_0_in_conv").filters == 12
+    assert model.get_layer("block_1_0_in_conv").kernel_size == (3, 3)
+
+
 @pytest.mark.parametrize(
     ("every", "sparse"), [(1, [0, 1, 2]), (2, [0, 2]), (3, [2])]
 )
@@ -187,7 +207,9 @@ def test_grey_images_are_repeated_for_a_backbone_of_three_channels():
     np.testing.assert_allclose(inner(images), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["conv", "separable", "vit", "backbone"])
+@pytest.mark.parametrize(
+    "name", ["conv", "separable", "mixed", "vit", "backbone"]
+)
 def test_the_active_twin_costs_the_same(name):
     model = build(name, (16, 16, 1))
     twin = dense_twin(model)
@@ -219,7 +241,10 @@ def test_mirrored_images_are_seen_in_training_only():
         ({"variant": "conv", "widths": (8,)}, "one integer above 0 for each"),
         ({"variant": "conv", "sparse_stages": 4}, "Received: sparse_stages=4"),
         ({"variant": "conv", "block": "dense"}, "Received: block='dense'"),
-        ({"variant": "conv", "level": "position"}, 'with block="separable"'),
+        (
+            {"variant": "conv", "level": "position"},
+            "where experts are of 1 x 1",
+        ),
         ({"variant": "conv", "expansion": 0}, "`expansion` must be above 0"),
         ({"variant": "vit", "heads": 3}, "Received: width=64, heads=3"),
         ({"variant": "vit", "routing": "hard"}, "Received: routing='hard'"),

@@ -9,13 +9,13 @@ from moe_keras.errors import is_count, require
 from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
+    ExpertBank,
     GatingLayer,
     MixtureOfExperts,
 )
 from moe_keras.zoo.image.heads import classify
 
-BLOCKS = ("residual", "separable")
-LEVELS = ("sample", "position")
+BLOCKS = ("residual", "separable", "mixed")
 
 
 def grow_conv(
@@ -45,6 +45,8 @@ def grow_conv(
     - `block="residual"`: f is two convolutions, with an activation between.
     - `block="separable"`: a depthwise convolution that all images share, then
       f is two convolutions of 1 x 1: far fewer multiply-adds.
+    - `block="mixed"`: a dense residual block, and behind it a second branch of
+      experts, two convolutions of 1 x 1.
 
     Args:
         x: float `(B, H, W, C)`.
@@ -54,9 +56,9 @@ def grow_conv(
         widths: maps of each stage.
         blocks: number of blocks in each stage.
         sparse_stages: int >= 0. How many of the last stages have experts.
-        block: `"residual"` or `"separable"`.
+        block: `"residual"`, `"separable"` or `"mixed"`.
         level: what gets gates of its own. `"sample"`: an image; `"position"`:
-            each place of the maps, for `block="separable"` only.
+            each place of the maps, where f is of 1 x 1.
         expansion: float > 0. Hidden maps of a block over its width.
         kernel_size: int > 0. Of the block's (depthwise) convolutions.
         stem_stride: int > 0. Of the first convolution.
@@ -69,7 +71,8 @@ def grow_conv(
         arXiv:2106.05974 (experts late in the network).
     """
     _check(widths, blocks, sparse_stages, block, level, expansion, stem_stride)
-    shape = _Block(block, level, expansion, kernel_size)
+    dense = _Branch(block, kernel_size, expansion)
+    sparse = _Branch(block, kernel_size, expansion, level)
 
     def mixture(width: int, name: str) -> keras.layers.Layer:
         gate = GatingLayer(
@@ -79,22 +82,24 @@ def grow_conv(
             balance_loss=balance_loss,
             name=f"{name}_gate",
         )
-        bank = shape.bank(width, experts, f"{name}_experts")
+        bank = sparse.bank(width, experts, f"{name}_experts")
         return MixtureOfExperts(bank, gate, dispatch=dispatch, name=name)
 
     x = _conv(x, widths[0], 3, stem_stride, "stem")
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         if stage:
             x = _conv(x, width, 3, 2, f"stage_{stage}")
-        sparse = stage >= len(widths) - sparse_stages
+        with_experts = stage >= len(widths) - sparse_stages
         for number in range(count):
-            name = f"{'moe' if sparse else 'block'}_{stage}_{number}"
-            y = shape.before(x, name)
-            if sparse:
-                y = mixture(width, name)(y)
-            else:
-                y = shape.dense(y, width, name)
-            x = keras.layers.Add(name=f"{name}_add")([x, y])
+            place = f"{stage}_{number}"
+            if block == "mixed" or not with_experts:
+                y = dense.before(x, f"block_{place}")
+                y = dense.layers(y, width, f"block_{place}")
+                x = keras.layers.Add(name=f"block_{place}_add")([x, y])
+            if with_experts:
+                y = sparse.before(x, f"moe_{place}")
+                y = mixture(width, f"moe_{place}")(y)
+                x = keras.layers.Add(name=f"moe_{place}_add")([x, y])
     x = _norm(x, "last_norm")
     x = keras.layers.ReLU(name="last_relu")(x)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
@@ -127,54 +132,65 @@ def _plain_conv(
     )(x)
 
 
-class _Block:
-    """The branch of a residual block, as dense layers or as experts."""
+class _Branch:
+    """The branch of a residual block, as dense layers or as experts.
+
+    Args:
+        block: one of `BLOCKS`.
+        kernel_size: of the convolutions that look around.
+        expansion: hidden maps over width.
+        level: of the experts' gates; None for a branch without experts.
+    """
 
     def __init__(
-        self, kind: str, level: str, expansion: float, kernel_size: int
+        self,
+        block: str,
+        kernel_size: int,
+        expansion: float,
+        level: str | None = None,
     ) -> None:
-        self._separable = kind == "separable"
+        self._depthwise = block == "separable"
+        # Where others have looked around before, places are seen one by one.
+        second = block == "mixed" and level is not None
+        self._side = 1 if self._depthwise or second else kernel_size
+        self._around = kernel_size
+        # The dense blocks in front of the experts are as wide as the maps.
+        first = block == "mixed" and level is None
+        self._expansion = 1.0 if first else expansion
         self._level = level
-        self._expansion = expansion
-        self._side = kernel_size
 
     def before(self, x: Any, name: str) -> Any:
-        """What all images share, in front of the experts."""
-        if self._separable:
+        """What all images share, in front of the layers or experts."""
+        if self._depthwise:
             x = keras.layers.DepthwiseConv2D(
-                self._side,
+                self._around,
                 padding="same",
                 use_bias=False,
                 name=f"{name}_depthwise",
             )(x)
         x = _norm(x, f"{name}_norm")
-        if self._separable:
+        if self._side == 1:
             return x
         return keras.layers.ReLU(name=f"{name}_relu")(x)
 
-    def dense(self, x: Any, width: int, name: str) -> Any:
+    def layers(self, x: Any, width: int, name: str) -> Any:
         """The branch without experts."""
-        x = _conv(x, self._hidden(width), self._inner, 1, f"{name}_in")
-        return _plain_conv(x, width, self._inner, f"{name}_out")
+        x = _conv(x, self._hidden(width), self._side, 1, f"{name}_in")
+        return _plain_conv(x, width, self._side, f"{name}_out")
 
-    def bank(self, width: int, experts: int, name: str) -> Any:
+    def bank(self, width: int, experts: int, name: str) -> ExpertBank:
         """The same branch as a bank."""
+        hidden = self._hidden(width)
         if self._level == "position":
             # 1 x 1 convolutions of single places are dense layers.
-            return DenseExpert(
-                width, experts, hidden_units=self._hidden(width), name=name
-            )
+            return DenseExpert(width, experts, hidden_units=hidden, name=name)
         return ConvExpert(
-            (self._hidden(width), width),
+            (hidden, width),
             experts,
-            kernel_size=self._inner,
+            kernel_size=self._side,
             linear_last=True,
             name=name,
         )
-
-    @property
-    def _inner(self) -> int:
-        return 1 if self._separable else self._side
 
     def _hidden(self, width: int) -> int:
         return max(1, round(self._expansion * width))
@@ -212,9 +228,9 @@ def _check(
         block=block,
     )
     require(
-        level == "sample" or (level == "position" and block == "separable"),
+        level == "sample" or (level == "position" and block != "residual"),
         owner,
-        '`level` must be "sample", or "position" with block="separable".',
+        '`level` must be "sample", or "position" where experts are of 1 x 1.',
         level=level,
         block=block,
     )
