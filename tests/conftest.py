@@ -32,3 +32,24 @@ def _fresh_state():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def float64(monkeypatch):
+    """Double precision throughout, for finite differences.
+
+    JAX has none unless it is asked, and everywhere but on TensorFlow Keras
+    turns the float64 results of some operations into float32, by this table.
+    """
+    from keras.src.backend.common import dtypes
+
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+    keras.config.set_dtype_policy("float64")
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)

@@ -115,6 +115,7 @@ def _with_torch(layer, inputs, loss_fn, call_kwargs):
     layer.zero_grad()
     outputs = layer(packed, *inputs[1:], **call_kwargs)
     loss = _total(loss_fn, outputs, layer.losses)
-    loss.backward()
+    if loss.requires_grad:
+        loss.backward()
     weights = [variable.value.grad for variable in layer.trainable_variables]
     return loss, weights, [tensor.grad for tensor in first]

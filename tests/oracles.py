@@ -157,6 +157,19 @@ def gru(sequence, kernel, recurrent, bias, mask=None):
     return state
 
 
+def lstm(sequence, kernel, recurrent, bias):
+    """Keras' LSTM, whose gates are in the order i, f, c, o; the last state."""
+    units = recurrent.shape[0]
+    sigmoid = ACTIVATIONS["sigmoid"]
+    state, memory = np.zeros(units), np.zeros(units)
+    for step in sequence:
+        values = step @ kernel + state @ recurrent + bias
+        enter, keep, new, leave = np.split(values, 4)
+        memory = sigmoid(keep) * memory + sigmoid(enter) * np.tanh(new)
+        state = sigmoid(leave) * np.tanh(memory)
+    return state
+
+
 def run_bank(rows, experts):
     """`(N, ...) -> (N, E, ...)`: every function on every row."""
     return np.stack(

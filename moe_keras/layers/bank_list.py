@@ -26,6 +26,7 @@ class BankList:
             experts=banks,
         )
         self.banks = banks
+        self._owner = owner
 
     @property
     def num_experts(self) -> int:
@@ -118,13 +119,25 @@ class BankList:
         return bank(rows, experts=experts, training=training)
 
     def output_shapes(self, inputs_shape: Any, leading: Any) -> list[Any]:
-        """For each bank `(*leading, E_b, *R)`."""
-        return [
+        """For each bank `(*leading, E_b, *R)`, with one R for all."""
+        shapes = [
             bank.compute_output_shape(
                 inputs_shape, (*leading, bank.num_experts)
             )
             for bank in self.banks
         ]
+        ends = [tuple(shape[len(leading) + 1 :]) for shape in shapes]
+        require(
+            all(end == ends[0] for end in ends),
+            self._owner,
+            "`experts` must be banks with outputs of one shape; `output_units` "
+            "brings them to one width.",
+            experts=[
+                (bank.name, end)
+                for bank, end in zip(self.banks, ends, strict=True)
+            ],
+        )
+        return shapes
 
     def count_cost(self, inputs_shape: Any, leading: Any, load: Any) -> Cost:
         """Multiply-adds per example; see `ExpertBank.count_cost`."""

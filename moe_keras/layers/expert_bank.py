@@ -6,6 +6,11 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.input_checks import (
+    check_bank_gates,
+    check_floats,
+    check_mask,
+)
 from moe_keras.ops import kernels
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -53,6 +58,8 @@ class ExpertBank(keras.layers.Layer):
     reads_samples = True
     # Whether `run_picked` is there.
     can_pick = False
+    # Whether an expert computes with its inputs, and cannot read identifiers.
+    needs_floats = False
 
     def __init__(self, num_experts: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
@@ -171,6 +178,8 @@ class ExpertBank(keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         mask = mask if self.supports_masking else None
+        if self.needs_floats:
+            check_floats(type(self).__name__, inputs)
         if experts is not None:
             return self.run_picked(inputs, experts, training)
         if dispatch == "slots":
@@ -182,6 +191,8 @@ class ExpertBank(keras.layers.Layer):
         else:
             self._check_gates(inputs.shape, gates.shape)
             depth = len(gates.shape) - 1
+        shape = inputs.shape
+        check_mask(type(self).__name__, mask, shape, len(shape) - depth)
         leading, row = ops.shape(inputs)[:depth], ops.shape(inputs)[depth:]
         rows = inputs if depth == 1 else ops.reshape(inputs, (-1, *row))
         if mask is not None and depth > 1:
@@ -279,21 +290,6 @@ class ExpertBank(keras.layers.Layer):
         return tuple(inputs_shape[depth:])
 
     def _check_gates(self, inputs_shape: Any, gates_shape: Any) -> None:
-        owner = type(self).__name__
-        require(
-            gates_shape[-1] == self.num_experts,
-            owner,
-            "`gates` must have one column for each of the "
-            f"{self.num_experts} experts.",
-            gates_shape=tuple(gates_shape),
-        )
-        shared = len(gates_shape) - 1
-        pairs = zip(gates_shape[:shared], inputs_shape[:shared], strict=False)
-        require(
-            0 < shared < len(inputs_shape)
-            and all(a == b or None in (a, b) for a, b in pairs),
-            owner,
-            "the leading axes of `gates` must be those of `inputs`.",
-            inputs_shape=tuple(inputs_shape),
-            gates_shape=tuple(gates_shape),
+        check_bank_gates(
+            type(self).__name__, inputs_shape, gates_shape, self.num_experts
         )

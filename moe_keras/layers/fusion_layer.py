@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require
+from moe_keras.layers.input_checks import check_floats
 from moe_keras.ops import fusion
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -53,6 +54,8 @@ class Fusion(keras.layers.Layer):
 
     def call(self, inputs: Any, cleared: bool = False) -> Any:
         *outputs, gates = inputs
+        for bank in outputs:
+            check_floats(type(self).__name__, bank)
         axis = len(gates.shape) - 1
         joined = (
             outputs[0]

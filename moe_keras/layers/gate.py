@@ -7,6 +7,7 @@ from keras import ops
 
 from moe_keras.errors import is_count, require
 from moe_keras.layers.gates_record import note_gates, note_picks
+from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.ops import service
 
 LEVELS = ("auto", "sample", "position")
@@ -185,13 +186,8 @@ class Gate(keras.layers.Layer):
 
     def read_rows(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
         """The router's rows `(..., D)`, and which are real `(...)` or None."""
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        require(
-            keras.backend.is_float_dtype(dtype),
-            type(self).__name__,
-            "`inputs` must be of a float dtype.",
-            dtype=dtype,
-        )
+        check_floats(type(self).__name__, inputs)
+        check_mask(type(self).__name__, mask, inputs.shape[:-1])
         inputs = ops.cast(inputs, self.router_dtype)
         real = None if mask is None else ops.cast(mask, inputs.dtype)
         rank = len(inputs.shape)

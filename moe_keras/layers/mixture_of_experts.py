@@ -9,15 +9,21 @@ from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
 from moe_keras.layers.calls import call_with, cast_floats, join_axes
 from moe_keras.layers.dispatches import DISPATCHES, Choice, pick_dispatch
-from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import note_gates, record_picks
+from moe_keras.layers.input_checks import check_gates, check_mask
+from moe_keras.layers.mixture_checks import (
+    OWNER,
+    check_capacity,
+    check_parts,
+    check_shared,
+    check_width,
+    read_banks,
+)
 from moe_keras.layers.registration import register
 from moe_keras.layers.routing_stats import RoutingMetric, RoutingStats
 from moe_keras.ops.cost import Cost, count_layer
-
-OVERFLOWS = ("report", "error")
 
 
 @register
@@ -93,17 +99,10 @@ class MixtureOfExperts(keras.layers.Layer):
     ):
         # The gate reads the inputs as they come; the experts get them cast.
         super().__init__(autocast=False, **kwargs)
-        self.experts = (
-            [experts] if isinstance(experts, ExpertBank) else list(experts)
-        )
-        self.banks = BankList(self.experts, "MixtureOfExperts")
-        require(
-            isinstance(gate, keras.layers.Layer),
-            "MixtureOfExperts",
-            "`gate` must be a Keras layer.",
-            gate=gate,
-        )
-        self._check_width(getattr(gate, "num_experts", self.num_experts))
+        self.experts = read_banks(experts)
+        self.banks = BankList(self.experts, OWNER)
+        check_parts(OWNER, self.num_experts, gate, fusion, shared)
+        check_capacity(capacity_factor, eval_capacity_factor, overflow)
         if isinstance(gate, Gate):
             gate.serves_samples = self.banks.reads_samples
         self.gate = gate
@@ -112,19 +111,6 @@ class MixtureOfExperts(keras.layers.Layer):
         )
         self.shared = shared
         self.dispatch = dispatch
-        require(
-            min(capacity_factor, eval_capacity_factor) > 0,
-            "MixtureOfExperts",
-            "capacity factors must be above 0.",
-            capacity_factor=capacity_factor,
-            eval_capacity_factor=eval_capacity_factor,
-        )
-        require(
-            overflow in OVERFLOWS,
-            "MixtureOfExperts",
-            f"`overflow` must be one of {OVERFLOWS}.",
-            overflow=overflow,
-        )
         self.capacity_factor = capacity_factor
         self.eval_capacity_factor = eval_capacity_factor
         self.batch_priority = batch_priority
@@ -145,7 +131,7 @@ class MixtureOfExperts(keras.layers.Layer):
     def dispatch(self, value: str) -> None:
         require(
             value == "auto" or value in DISPATCHES,
-            "MixtureOfExperts",
+            OWNER,
             f"`dispatch` must be one of {('auto', *DISPATCHES)}.",
             dispatch=value,
         )
@@ -175,14 +161,9 @@ class MixtureOfExperts(keras.layers.Layer):
         if self.shared is not None:
             if not self.shared.built:
                 self.shared.build(input_shape)
-            shared = tuple(self.shared.compute_output_shape(input_shape))
-            fused = self.compute_output_shape(input_shape)
-            require(
-                shared[1:] == fused[1:],
-                "MixtureOfExperts",
-                "`shared` must return what the experts return.",
-                shared_shape=shared,
-                fused_shape=fused,
+            check_shared(
+                self.shared.compute_output_shape(input_shape),
+                self.compute_output_shape(input_shape),
             )
         self.stats = None
         if getattr(self.gate, "is_sparse", False):
@@ -201,7 +182,7 @@ class MixtureOfExperts(keras.layers.Layer):
         context = {"mask": mask, "training": training}
         require(
             expert_mask is None or isinstance(self.gate, Gate),
-            "MixtureOfExperts",
+            OWNER,
             "`expert_mask` needs a gate that knows it, such as GatingLayer.",
             gate=self.gate,
         )
@@ -211,7 +192,10 @@ class MixtureOfExperts(keras.layers.Layer):
         if not isinstance(self.gate, Gate):
             note_gates(self.name, gates)
             picks.clear()
+        check_gates(OWNER, gates, inputs, self.num_experts)
         depth = len(gates.shape) - 1
+        rank = len(inputs.shape)
+        check_mask(OWNER, mask, inputs.shape, rank - depth)
         leading = ops.shape(gates)[:depth]
         inputs = cast_floats(inputs, self.compute_dtype)
         rows, row_mask = join_axes(inputs, depth), join_axes(mask, depth)
@@ -257,18 +241,13 @@ class MixtureOfExperts(keras.layers.Layer):
 
     def _gates_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         shape = tuple(self.gate.compute_output_shape(input_shape))
-        self._check_width(shape[-1])
+        check_width(OWNER, shape[-1], self.num_experts)
         return shape
 
     def _fusion_shapes(self, input_shape: Any) -> list[tuple[int | None, ...]]:
         gates_shape = self._gates_shape(input_shape)
         outputs = self.banks.output_shapes(input_shape, gates_shape[:-1])
         return [*outputs, gates_shape]
-
-    def _check_width(self, width: int | None) -> None:
-        rule = f"`gate` must have {self.num_experts} outputs, one per expert."
-        right = width == self.num_experts
-        require(right, "MixtureOfExperts", rule, gate_outputs=width)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -8,6 +8,7 @@ from keras import ops
 from moe_keras.errors import is_count, require
 from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.gating.gating_layer import GatingLayer
+from moe_keras.layers.mixture_checks import check_parts
 from moe_keras.layers.mixture_of_experts import MixtureOfExperts
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost, count_layer
@@ -113,6 +114,7 @@ class MoEFeedForward(keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name=f"{self.name}_gate",
             )
+        check_parts("MoEFeedForward", num_experts, gate=gate)
         self.gate = gate
         self.supports_masking = True
 

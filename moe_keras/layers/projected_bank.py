@@ -28,6 +28,8 @@ class ProjectedBank(ExpertBank):
         **kwargs: `keras.layers.Layer` arguments.
     """
 
+    needs_floats = True
+
     def __init__(
         self,
         num_experts: int,

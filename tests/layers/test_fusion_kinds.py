@@ -6,21 +6,15 @@ import pytest
 
 from moe_keras.layers import (
     AttentionFusion,
-    DenseExpert,
-    GatingLayer,
     LogitFusion,
-    MixtureOfExperts,
     WeightedFusion,
-    record_gates,
 )
 from tests import oracles_blocks
 from tests.gradients import gradients_of, random_projection
-from tests.layers.test_dense_expert import functions_of
 from tests.tools import (
     assert_close,
     draw,
     numpy_of,
-    only_tensorflow,
     random_gates,
     randomize,
     weights_by_name,
@@ -171,97 +165,6 @@ def test_one_sure_expert_rules_a_class_in_or_out():
     assert product[1] < 1e-4
 
 
-@pytest.mark.parametrize("kind", ["weighted", "log", "attention", "learned"])
-def test_top_1_gate_keeps_its_gradient(kind):
-    outputs = draw(4, 3, 5)
-    gates = np.where(np.arange(3) == 1, 0.6, 0.0) * np.ones((4, 1))
-    inputs = [outputs, gates.astype("float32")]
-    _, _, (_, gradient) = gradients_of(
-        built(kind, inputs), (inputs,), random_projection
-    )
-    assert np.all(np.abs(gradient[:, 1]) > 1e-3)
-    assert np.all(gradient[:, [0, 2]] == 0)
-
-
-@only_tensorflow
-@pytest.mark.parametrize("drop", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_the_finite_differences(kind, drop):
-    keras.config.set_dtype_policy("float64")
-    outputs = draw(4, 3, 4, dtype="float64")
-    gates = random_gates((4, 3), share=0.3).astype("float64")
-    if drop:
-        outputs[1, 2, 0] = np.nan
-        outputs[2, 0] = np.inf
-    layer = built(kind, [outputs, gates], drop_non_finite=drop)
-
-    def loss():
-        return float(random_projection(layer([outputs, gates])))
-
-    _, weights, first = gradients_of(
-        layer, ([outputs, gates],), random_projection
-    )
-    step = 1e-6
-    for values, gradient in zip([outputs, gates], first, strict=True):
-        for place in np.ndindex(values.shape):
-            value = values[place]
-            # A gate of 0 is a switch, not a value to move.
-            if not np.isfinite(value) or (values is gates and value == 0):
-                assert gradient[place] == 0
-                continue
-            values[place] = value + step
-            above = loss()
-            values[place] = value - step
-            below = loss()
-            values[place] = value
-            slope = (above - below) / (2 * step)
-            assert gradient[place] == pytest.approx(slope, abs=1e-6)
-    for weight, gradient in zip(layer.trainable_weights, weights, strict=True):
-        start = numpy_of(weight)
-        for place in np.ndindex(start.shape):
-            sides = []
-            for sign in (1, -1):
-                moved = start.copy()
-                moved[place] += sign * step
-                weight.assign(moved)
-                sides.append(loss())
-            weight.assign(start)
-            slope = (sides[0] - sides[1]) / (2 * step)
-            assert gradient[place] == pytest.approx(slope, abs=1e-6)
-
-
-@pytest.mark.parametrize("dispatch", ["dense", "sorted"])
-@pytest.mark.parametrize("top_k", [1, 2, None])
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_dispatch_fuses_alike(kind, top_k, dispatch):
-    inputs = draw(2, 3, 5)
-    moe = MixtureOfExperts(
-        DenseExpert(4, 4, activation="tanh"),
-        GatingLayer(4, top_k),
-        KINDS[kind](drop_non_finite=True),
-        dispatch=dispatch,
-    )
-    moe(inputs)
-    randomize(moe)
-    # One expert is broken, and so is what it returns.
-    bias = numpy_of(moe.experts[0]._biases[0]).copy()
-    bias[2] = np.nan
-    moe.experts[0]._biases[0].assign(bias)
-    with record_gates() as record:
-        fused = moe(inputs)
-    (gates,) = map(numpy_of, record.values())
-    functions = functions_of(moe.experts[0])
-    outputs = np.stack(
-        [
-            np.stack([function(row) for function in functions])
-            for row in inputs.reshape(-1, 5)
-        ]
-    ).reshape(2, 3, 4, 4)
-    outputs[gates == 0] = 0
-    assert np.any(gates[..., 2] > 0)
-    assert_close(fused, expected_of(moe.fusion, outputs, gates))
-
-
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_half_policies_are_close(kind, policy):
@@ -320,46 +223,3 @@ def test_errors_name_the_argument(make, message):
     with pytest.raises(ValueError, match=r"Fusion: ") as error:
         make()
     assert str(error.value) == message
-
-
-@only_tensorflow
-def test_a_broken_expert_does_not_reach_a_saved_model(tmp_path):
-    import tensorflow as tf
-
-    from moe_keras.export import export_saved_model
-
-    inputs = keras.Input((5,), name="x")
-    moe = MixtureOfExperts(
-        DenseExpert(4, 3, activation="tanh"),
-        GatingLayer(3, top_k=2, kernel_initializer="glorot_normal"),
-        WeightedFusion(drop_non_finite=True),
-        name="moe",
-    )
-    model = keras.Model(inputs, moe(inputs))
-    randomize(model)
-    bias = numpy_of(moe.experts[0]._biases[0]).copy()
-    bias[1] = np.nan
-    moe.experts[0]._biases[0].assign(bias)
-    x = draw(20, 5)
-    for dispatch in ("dense", "sorted"):
-        path = tmp_path / dispatch
-        export_saved_model(model, path, dispatch=dispatch)
-        artefact = tf.saved_model.load(str(path))
-        result = artefact.signatures["explain"](x=tf.constant(x))
-        gates = numpy_of(result["gates"])
-        assert np.any(gates[:, 1] > 0)
-        functions = functions_of(moe.experts[0])
-        outputs = np.stack(
-            [np.stack([function(row) for function in functions]) for row in x]
-        )
-        outputs[gates == 0] = 0
-        expected = expected_of(moe.fusion, outputs, gates)
-        assert_close(result["outputs"], expected)
-    again = keras.saving.load_model(_saved(model, tmp_path))
-    assert_close(again(x), numpy_of(model(x)))
-
-
-def _saved(model, folder):
-    path = folder / "model.keras"
-    model.save(path)
-    return path

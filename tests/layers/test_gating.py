@@ -7,12 +7,10 @@ from keras import ops
 
 from moe_keras.layers import GatingLayer, record_gates
 from tests import oracles
-from tests.gradients import gradients_of, random_projection
 from tests.tools import (
     assert_close,
     draw,
     numpy_of,
-    only_tensorflow,
     randomize,
     weights_by_name,
 )
@@ -119,32 +117,6 @@ def test_default_kernel_is_a_tenth_of_the_usual_variance():
     assert np.std(numpy_of(layer.kernel)) == pytest.approx(
         usual * np.sqrt(0.1), rel=0.05
     )
-
-
-@only_tensorflow
-@pytest.mark.parametrize(
-    "kwargs", [{}, {"top_k": 2}, {"top_k": 1, "level": "sample"}]
-)
-def test_gradient_is_the_finite_difference(kwargs):
-    keras.config.set_dtype_policy("float64")
-    inputs = draw(4, 3, 5, dtype="float64")
-    layer = built(inputs, num_experts=4, balance_loss=0.3, z_loss=0.2, **kwargs)
-
-    def loss():
-        outputs = layer(inputs, training=True)
-        return float(numpy_of(random_projection(outputs) + sum(layer.losses)))
-
-    _, (gradient,), _ = gradients_of(layer, (inputs,), random_projection)
-    kernel, step = numpy_of(layer.kernel), 1e-6
-    for place in np.ndindex(kernel.shape):
-        ends = []
-        for sign in (1, -1):
-            moved = kernel.copy()
-            moved[place] += sign * step
-            layer.kernel.assign(moved)
-            ends.append(loss())
-        slope = (ends[0] - ends[1]) / (2 * step)
-        assert gradient[place] == pytest.approx(slope, abs=1e-6)
 
 
 def test_record_sees_the_gates_of_a_model():

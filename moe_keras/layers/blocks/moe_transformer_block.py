@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.moe_feed_forward import MoEFeedForward
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost, count_layer
@@ -142,6 +143,8 @@ class MoETransformerBlock(keras.layers.Layer):
     def call(
         self, inputs: Any, mask: Any = None, training: bool | None = None
     ) -> Any:
+        check_floats("MoETransformerBlock", inputs)
+        check_mask("MoETransformerBlock", mask, inputs.shape[:2])
         normed = self.attention_norm(inputs)
         # Given in full: a mask that travels on the tensor would set these.
         masks = {"query_mask": mask, "value_mask": mask, "key_mask": mask}

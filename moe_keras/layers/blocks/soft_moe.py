@@ -8,6 +8,7 @@ from keras import ops
 from moe_keras.errors import is_count, require
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.gates_record import note_gates
+from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -115,6 +116,8 @@ class SoftMoE(keras.layers.Layer):
     def call(
         self, inputs: Any, mask: Any = None, training: bool | None = None
     ) -> Any:
+        check_floats("SoftMoE", inputs)
+        check_mask("SoftMoE", mask, inputs.shape[:-1])
         leading = ops.shape(inputs)[:-1]
         width = inputs.shape[-1]
         tokens = inputs

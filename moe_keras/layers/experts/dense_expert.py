@@ -66,6 +66,7 @@ class DenseExpert(ExpertBank):
     row_rank = 1
     reads_samples = False
     can_pick = True
+    needs_floats = True
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.input_checks import check_mask
 from moe_keras.layers.projected_bank import ProjectedBank
 from moe_keras.layers.registration import register
 
@@ -116,6 +117,7 @@ class RecurrentExpert(ProjectedBank):
     def run_trunk(
         self, trunk: Any, rows: Any, mask: Any, training: bool | None
     ) -> Any:
+        check_mask("RecurrentExpert", mask, rows.shape[:2])
         steps = rows.shape[1] or ops.shape(rows)[1]
         sequence = ops.reshape(rows, (-1, steps, math.prod(rows.shape[2:])))
         return trunk(sequence, mask=mask, training=training)

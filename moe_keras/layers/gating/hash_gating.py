@@ -7,6 +7,7 @@ from keras import ops
 
 from moe_keras.errors import require
 from moe_keras.layers.gate import Gate
+from moe_keras.layers.input_checks import check_mask
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.hashing import MOST_EXPERTS, hash_to_experts
@@ -102,6 +103,7 @@ class HashGating(Gate):
         else:
             start = self.column % inputs.shape[-1]
             rows = inputs[..., start : start + 1]
+        check_mask("HashGating", mask, rows.shape[:-1])
         real = None if mask is None else ops.cast(mask, self.router_dtype)
         return rows, real
 

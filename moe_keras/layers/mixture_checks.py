@@ -1,0 +1,83 @@
+"""What the arguments of a `MixtureOfExperts` must be."""
+
+from typing import Any
+
+import keras
+
+from moe_keras.errors import require
+from moe_keras.layers.expert_bank import ExpertBank
+
+OWNER = "MixtureOfExperts"
+OVERFLOWS = ("report", "error")
+
+
+def read_banks(experts: Any) -> list[Any]:
+    """`experts` as a list of banks; what is in the list is checked later."""
+    if isinstance(experts, ExpertBank):
+        return [experts]
+    require(
+        isinstance(experts, list | tuple),
+        OWNER,
+        "`experts` must be one or more banks, such as DenseExpert.",
+        experts=experts,
+    )
+    return list(experts)
+
+
+def check_parts(
+    owner: str,
+    num_experts: int,
+    gate: Any,
+    fusion: Any = None,
+    shared: Any = None,
+) -> None:
+    """Refuse parts that are no layers, and a gate of another width."""
+    for name, part in (("gate", gate), ("fusion", fusion), ("shared", shared)):
+        optional = name != "gate"
+        require(
+            isinstance(part, keras.layers.Layer) or (optional and part is None),
+            owner,
+            f"`{name}` must be a Keras layer{', or None' if optional else ''}.",
+            **{name: part},
+        )
+    check_width(owner, getattr(gate, "num_experts", num_experts), num_experts)
+
+
+def check_width(owner: str, width: int | None, num_experts: int) -> None:
+    """Refuse a gate with another number of outputs than there are experts."""
+    require(
+        width == num_experts,
+        owner,
+        f"`gate` must have one output for each of the {num_experts} experts.",
+        gate_outputs=width,
+    )
+
+
+def check_capacity(
+    capacity_factor: Any, eval_capacity_factor: Any, overflow: Any
+) -> None:
+    """Refuse what capacity dispatch could not work with."""
+    require(
+        min(capacity_factor, eval_capacity_factor) > 0,
+        OWNER,
+        "capacity factors must be above 0.",
+        capacity_factor=capacity_factor,
+        eval_capacity_factor=eval_capacity_factor,
+    )
+    require(
+        overflow in OVERFLOWS,
+        OWNER,
+        f"`overflow` must be one of {OVERFLOWS}.",
+        overflow=overflow,
+    )
+
+
+def check_shared(shared_shape: Any, fused_shape: Any) -> None:
+    """Refuse a shared path whose outputs are not those of the experts."""
+    require(
+        tuple(shared_shape)[1:] == tuple(fused_shape)[1:],
+        OWNER,
+        "`shared` must return what the experts return.",
+        shared_shape=tuple(shared_shape),
+        fused_shape=tuple(fused_shape),
+    )

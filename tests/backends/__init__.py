@@ -1,0 +1,1 @@
+"""Which feature runs on which backend: probes, their results and the page."""

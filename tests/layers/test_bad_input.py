@@ -1,0 +1,335 @@
+"""Bad input is an error that names the argument and the value."""
+
+import keras
+import numpy as np
+import pytest
+
+from moe_keras.layers import (
+    ConvExpert,
+    DenseExpert,
+    ExpertChoiceGating,
+    Gate,
+    GatingLayer,
+    HashGating,
+    HierarchicalGating,
+    LogitFusion,
+    MixtureOfExperts,
+    MoEFeedForward,
+    MoETransformerBlock,
+    RecurrentExpert,
+    SoftMoE,
+    UniformGating,
+    WeightedFusion,
+)
+from tests.tools import draw, numpy_of
+
+BANK = "`experts` must be one or more banks, such as DenseExpert. Received: "
+WIDTH = "`gate` must have one output for each of the 4 experts. Received: "
+TOP_K = "`top_k` must be an integer in 1..num_experts, or None. Received: "
+GATES = "`gate` must return (P..., E): leading axes of `inputs`, then one gate "
+SHAPES = "`experts` must be banks with outputs of one shape; `output_units` "
+FLOATS = "`inputs` must be of a float dtype. Received: dtype='int32'"
+
+
+class ThreeGates(keras.layers.Layer):
+    """A gate that says four and returns three."""
+
+    def call(self, inputs):
+        return inputs[..., :3]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 4)
+
+
+class ThreeOfFour(Gate):
+    """The same mistake in a subclass of `Gate`."""
+
+    def gate_rows(self, rows, real, in_service, training):
+        return keras.ops.ones_like(rows[..., :3])
+
+
+class OtherRows(keras.layers.Layer):
+    """A gate that loses a row."""
+
+    def call(self, inputs):
+        return keras.ops.softmax(inputs[1:, :4])
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 4)
+
+
+def mixture(gate, *args, **kwargs):
+    return MixtureOfExperts(DenseExpert(3, 4), gate, *args, **kwargs)
+
+
+# Name -> (what is done, class in the error, rule and value).
+CASES = {
+    "more choices than experts": (
+        lambda: GatingLayer(3, top_k=4),
+        "GatingLayer",
+        TOP_K + "top_k=4, num_experts=3",
+    ),
+    "in a block": (
+        lambda: MoEFeedForward(3, 4, top_k=4),
+        "GatingLayer",
+        TOP_K + "top_k=4, num_experts=3",
+    ),
+    "in a transformer": (
+        lambda: MoETransformerBlock(2, 2, 3, 4, top_k=4),
+        "GatingLayer",
+        TOP_K + "top_k=4, num_experts=3",
+    ),
+    "more groups than there are": (
+        lambda: HierarchicalGating(2, 2, top_groups=3),
+        "HierarchicalGating",
+        "Received: top_groups=3, groups=2",
+    ),
+    "more capacity than experts": (
+        lambda: ExpertChoiceGating(2, 3.0),
+        "ExpertChoiceGating",
+        "Received: capacity_factor=3.0, num_experts=2",
+    ),
+    "no bank": (
+        lambda: MixtureOfExperts([], GatingLayer(2)),
+        "MixtureOfExperts",
+        BANK + "experts=[]",
+    ),
+    "no list": (
+        lambda: MixtureOfExperts(None, GatingLayer(2)),
+        "MixtureOfExperts",
+        BANK + "experts=None",
+    ),
+    "no bank of slots": (
+        lambda: SoftMoE([]),
+        "SoftMoE",
+        "`experts` must be a bank, such as DenseExpert. Received: experts=[]",
+    ),
+    "no gate": (
+        lambda: mixture(None),
+        "MixtureOfExperts",
+        "`gate` must be a Keras layer. Received: gate=None",
+    ),
+    "no fusion": (
+        lambda: mixture(GatingLayer(4), "mean"),
+        "MixtureOfExperts",
+        "`fusion` must be a Keras layer, or None. Received: fusion='mean'",
+    ),
+    "no shared path": (
+        lambda: mixture(GatingLayer(4), shared=3),
+        "MixtureOfExperts",
+        "`shared` must be a Keras layer, or None. Received: shared=3",
+    ),
+    "a gate of another width": (
+        lambda: mixture(GatingLayer(3)),
+        "MixtureOfExperts",
+        WIDTH + "gate_outputs=3",
+    ),
+    "in a block, too": (
+        lambda: MoEFeedForward(4, 5, gate=GatingLayer(3)),
+        "MoEFeedForward",
+        WIDTH + "gate_outputs=3",
+    ),
+    "no gate in a block": (
+        lambda: MoEFeedForward(4, 5, gate="softmax"),
+        "MoEFeedForward",
+        "`gate` must be a Keras layer. Received: gate='softmax'",
+    ),
+    "a layer of another width": (
+        lambda: mixture(keras.layers.Dense(3))(draw(2, 5)),
+        "MixtureOfExperts",
+        WIDTH + "gate_outputs=3",
+    ),
+    "such a layer in a block": (
+        lambda: MoEFeedForward(4, 5, gate=keras.layers.Dense(3))(draw(2, 5)),
+        "MixtureOfExperts",
+        WIDTH + "gate_outputs=3",
+    ),
+    "a layer that misstates its width": (
+        lambda: mixture(ThreeGates())(draw(2, 5)),
+        "MixtureOfExperts",
+        GATES + "for each of the 4 experts. Received: gates_shape=(2, 3), "
+        "inputs_shape=(2, 5)",
+    ),
+    "a gate that misstates its width": (
+        lambda: mixture(ThreeOfFour(4), dispatch="sorted")(draw(2, 5)),
+        "MixtureOfExperts",
+        "Received: gates_shape=(2, 3), inputs_shape=(2, 5)",
+    ),
+    "a gate that loses a row": (
+        lambda: mixture(OtherRows())(draw(3, 5)),
+        "MixtureOfExperts",
+        "Received: gates_shape=(2, 4), inputs_shape=(3, 5)",
+    ),
+    "gates of another width": (
+        lambda: DenseExpert(3, 4)(draw(2, 5), draw(2, 3)),
+        "DenseExpert",
+        "`gates` must have one column for each of the 4 experts. Received: "
+        "gates_shape=(2, 3)",
+    ),
+    "gates of other rows": (
+        lambda: DenseExpert(3, 4)(draw(2, 5), draw(3, 4)),
+        "DenseExpert",
+        "the leading axes of `gates` must be those of `inputs`. Received: "
+        "inputs_shape=(2, 5), gates_shape=(3, 4)",
+    ),
+    "unequal experts": (
+        lambda: MixtureOfExperts(
+            [DenseExpert(3, 2, name="a"), DenseExpert(4, 2, name="b")],
+            GatingLayer(4),
+        )(draw(2, 5)),
+        "MixtureOfExperts",
+        SHAPES + "brings them to one width. Received: experts=[('a', (3,)), "
+        "('b', (4,))]",
+    ),
+    "maps beside vectors": (
+        lambda: MixtureOfExperts(
+            [
+                ConvExpert(3, 2, name="a"),
+                ConvExpert(3, 2, pooling="avg", name="b"),
+            ],
+            GatingLayer(4),
+            keras.layers.Concatenate(),
+        )(draw(2, 4, 4, 1)),
+        "MixtureOfExperts",
+        "Received: experts=[('a', (4, 4, 3)), ('b', (3,))]",
+    ),
+    "unequal outputs": (
+        lambda: WeightedFusion()([draw(2, 2, 3), draw(2, 1, 4), draw(2, 3)]),
+        "WeightedFusion",
+        "banks must agree on the shape of one expert's output. Received: "
+        "output_shapes=[(2, 2, 3), (2, 1, 4)]",
+    ),
+}
+
+
+def message_of(make):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        make()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_does_not_fit_together(case):
+    make, owner, rule = CASES[case]
+    message = message_of(make)
+    assert f"{owner}: " in message
+    assert rule in message
+
+
+INTEGERS = {
+    "gating": (lambda: GatingLayer(3), (2, 5)),
+    "uniform": (lambda: UniformGating(3), (2, 5)),
+    "choice": (lambda: ExpertChoiceGating(3), (2, 5)),
+    "hierarchical": (lambda: HierarchicalGating(3, 2), (2, 5)),
+    "dense": (lambda: DenseExpert(3, 2), (2, 5)),
+    "conv": (lambda: ConvExpert(3, 2), (2, 5, 5, 1)),
+    "recurrent": (lambda: RecurrentExpert(3, 2), (2, 5, 4)),
+    "soft": (lambda: SoftMoE(DenseExpert(3, 2)), (2, 5, 4)),
+    "transformer": (lambda: MoETransformerBlock(2, 2, 3, 4), (2, 5, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_integers_where_no_identifiers_are_read(kind):
+    make, shape = INTEGERS[kind]
+    layer = make()
+    message = message_of(lambda: layer(np.ones(shape, "int32")))
+    assert f"{type(layer).__name__}: {FLOATS}" in message
+
+
+def test_integers_in_a_mixture_and_in_a_fusion():
+    rows = np.ones((2, 5), "int32")
+    assert f"GatingLayer: {FLOATS}" in message_of(
+        lambda: mixture(GatingLayer(4))(rows)
+    )
+    assert f"DenseExpert: {FLOATS}" in message_of(
+        lambda: mixture(HashGating(4, column=0))(rows)
+    )
+    for fusion in (WeightedFusion(), LogitFusion()):
+        outputs = [np.ones((2, 3, 4), "int32"), draw(2, 3)]
+        message = message_of(lambda f=fusion, o=outputs: f(o))
+        assert f"{type(fusion).__name__}: {FLOATS}" in message
+    ids = "HashGating: `inputs` must be of an integer dtype, or `column` must "
+    assert ids in message_of(lambda: HashGating(4)(draw(2, 3)))
+
+
+# Name -> (layer, class in the error).
+MASKED = {
+    "gate": (lambda: GatingLayer(3), "GatingLayer"),
+    "sample": (lambda: GatingLayer(3, level="sample"), "GatingLayer"),
+    "hash": (lambda: HashGating(3, column=0), "HashGating"),
+    "uniform": (lambda: UniformGating(3), "UniformGating"),
+    "choice": (lambda: ExpertChoiceGating(3), "ExpertChoiceGating"),
+    "mixture": (lambda: mixture(GatingLayer(4, 2)), "GatingLayer"),
+    "own_gate": (lambda: mixture(keras.layers.Dense(4)), "MixtureOfExperts"),
+    "feed_forward": (lambda: MoEFeedForward(4, 5), "GatingLayer"),
+    "transformer": (
+        lambda: MoETransformerBlock(2, 2, 3, 4),
+        "MoETransformerBlock",
+    ),
+    "soft": (lambda: SoftMoE(DenseExpert(3, 2)), "SoftMoE"),
+    "recurrent": (lambda: RecurrentExpert(3, 2), "RecurrentExpert"),
+    "recurrent_mixture": (
+        lambda: MixtureOfExperts(RecurrentExpert(3, 2), GatingLayer(2)),
+        "GatingLayer",
+    ),
+}
+RULE = "`mask` must have the axes of the positions in `inputs`. Received: "
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_a_mask_of_another_shape(kind):
+    make, owner = MASKED[kind]
+    layer, inputs = make(), draw(4, 5, 6)
+    layer(inputs, mask=np.ones((4, 5), bool))
+    # The first four could be broadcast, the next could be reshaped.
+    for shape in ((), (5,), (4, 1), (1, 5), (20,), (5, 4), (4, 5, 1), (4, 6)):
+        message = message_of(
+            lambda shape=shape: layer(inputs, mask=np.ones(shape, bool))
+        )
+        assert f"{owner}: {RULE}mask_shape={shape}, positions" in message
+
+
+def test_a_mask_of_identifiers_has_their_shape():
+    ids, mask = np.arange(6).reshape(2, 3), np.ones((2, 3), bool)
+    assert numpy_of(HashGating(4)(ids, mask=mask)).shape == (2, 3, 4)
+    message = message_of(lambda: HashGating(4)(ids, mask=mask[:, :1]))
+    assert f"HashGating: {RULE}mask_shape=(2, 1), positions" in message
+
+
+def test_sequences_behind_two_axes_have_a_mask_of_three():
+    inputs, gates = draw(2, 3, 4, 5), np.ones((2, 3, 2), "float32")
+    bank = RecurrentExpert(3, 2)
+    bank(inputs, gates, mask=np.ones((2, 3, 4), bool))
+    for shape in ((2, 3), (3, 2, 4), (2, 3, 1)):
+        message = message_of(
+            lambda s=shape: bank(inputs, gates, mask=np.ones(s, bool))
+        )
+        assert f"RecurrentExpert: {RULE}" in message
+
+
+@pytest.mark.parametrize("kind", ["gate", "own_gate", "soft", "recurrent"])
+def test_in_a_model_too(kind):
+    make, owner = MASKED[kind]
+    for width in (5, 4):
+        inputs = keras.Input((5, 6))
+        mask = keras.Input((width,), dtype="bool")
+        model = keras.Model([inputs, mask], make()(inputs, mask=mask))
+        arrays = [draw(3, 5, 6), np.ones((3, width), bool)]
+        if width == 5:
+            model.predict(arrays, verbose=0)
+            continue
+        message = message_of(lambda m=model, a=arrays: m.predict(a, verbose=0))
+        assert f"{owner}: {RULE}mask_shape=(" in message
+
+
+def test_an_expert_mask_of_another_shape():
+    for layer in (GatingLayer(4), mixture(GatingLayer(4, 2))):
+        for shape in ((), (3,), (3, 4), (2, 5), (2, 1, 4)):
+            message = message_of(
+                lambda x=layer, s=shape: x(
+                    draw(2, 5), expert_mask=np.ones(s, bool)
+                )
+            )
+            assert "GatingLayer: `expert_mask` must be (E,), or" in message
+            assert f"expert_mask_shape={shape}, gates_shape=(2, 4)" in message
