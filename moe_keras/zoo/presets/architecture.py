@@ -92,13 +92,13 @@ def unpack_architecture(content: bytes, file: str, owner: str) -> keras.Model:
     try:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        # Keras quotes the whole configuration.
+        # Before its last line, Keras quotes the whole configuration.
         require(
             False,
             owner,
             "Keras cannot build the architecture.",
             file=file,
-            reason=str(error)[:300],
+            reason=(str(error).splitlines() or [""])[-1][:300],
         )
     require(
         isinstance(model, keras.Model) and model.built,
