@@ -21,7 +21,7 @@ from moe_keras.zoo import (
     save_preset,
 )
 from moe_keras.zoo.presets import packaged
-from tests.tools import BACKEND, draw, randomize
+from tests.tools import BACKEND, draw, numpy_of, randomize
 from tests.zoo.presets.tiny import METADATA, forge, save_tiny, tiny_model
 
 pytestmark = pytest.mark.jax
@@ -32,7 +32,7 @@ HALF = 5e-3
 
 
 def predict(model, images=IMAGES):
-    return model.predict(images, verbose=0)
+    return numpy_of(model(images, training=False))
 
 
 def test_the_zoo_is_listed(zoo):
