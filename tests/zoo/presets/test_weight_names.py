@@ -8,8 +8,6 @@ from moe_keras.zoo import build_image_moe
 from moe_keras.zoo.presets.weight_names import name_weights
 from tests.zoo.presets.tiny import tiny_model
 
-pytestmark = pytest.mark.jax
-
 
 def test_a_name_is_the_way_to_the_weight():
     names = name_weights(tiny_model())
