@@ -13,7 +13,6 @@ from moe_keras.zoo.presets.architecture import (
 )
 from tests.zoo.presets.tiny import tiny_model
 
-
 ran = []
 
 
