@@ -2,8 +2,10 @@
 
 import configparser
 import email
+import os
 import re
 import shutil
+import site
 import subprocess
 import sys
 import venv
@@ -15,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from moe_keras import __version__
+from tests.zoo.presets.tiny import save_tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,7 +65,6 @@ KNOWN_KEYS = {
         ),
         *("py_modules", "ext_modules", "data_files"),
     },
-    "options.packages.find": {"where", "include", "exclude"},
 }
 # Their keys are names of extras, packages or groups.
 FREE_SECTIONS = {
@@ -94,8 +96,8 @@ def requirements(value):
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The path of a wheel, built from a copy that takes what git would take."""
+def source(tmp_path_factory):
+    """A copy of what git would take, with one more preset in its zoo."""
     ignored = [
         line.strip("/").split("/")[-1]
         for line in lines((ROOT / ".gitignore").read_text())
@@ -107,6 +109,18 @@ def wheel(tmp_path_factory):
         symlinks=True,
         ignore=shutil.ignore_patterns(*ignored, ".git", "shared"),
     )
+    preset = source / "zoo" / "image" / "toy_moe"
+    save_tiny(preset)
+    for name in ("card.md", "recipe.yaml", "results.json", "weights.h5"):
+        (preset / name).write_text("")
+    (preset / "runs").mkdir()
+    (preset / "runs" / "model.json").write_text("")
+    return source
+
+
+@pytest.fixture(scope="session")
+def wheel(source, tmp_path_factory):
+    """The path of a wheel, built from the copy."""
     target = tmp_path_factory.mktemp("wheel")
     run = subprocess.run(
         [
@@ -211,6 +225,77 @@ def test_every_module_is_in(files):
         for path in (ROOT / "moe_keras").rglob("*.py")
     }
     assert {name for name in files if name.endswith(".py")} == modules
+
+
+def test_of_the_zoo_what_a_user_needs_is_in(files):
+    name = "moe_keras/_presets/image/toy_moe/"
+    found = {one.removeprefix(name) for one in files if one.startswith(name)}
+    assert found == {
+        *("card.md", "model.json", "preset.json", "recipe.yaml"),
+        "weights.npz",
+    }
+    zoo = [one for one in files if one.startswith("moe_keras/_presets/")]
+    presets = list((ROOT / "zoo").glob("*/*/preset.json"))
+    # Those of the checkout, and the one above.
+    count = sum(name.endswith("/preset.json") for name in zoo)
+    assert count == len(presets) + 1
+
+
+def test_setup_cfg_lists_every_package():
+    folders = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "moe_keras").rglob("__init__.py")
+    }
+    listed = lines(setup_cfg()["options"]["packages"])
+    assert set(listed) == folders | {"moe_keras._presets"}
+    assert listed == sorted(listed)
+
+
+LIST = """
+import moe_keras, numpy as np
+from moe_keras.zoo import from_preset, list_presets
+assert "image/toy_moe" in [info.handle for info in list_presets()]
+images = np.zeros((2, 8, 8, 1), "float32")
+assert from_preset("image/toy_moe")(images).shape == (2, 3)
+print(moe_keras.__file__)
+"""
+
+
+@pytest.mark.slow
+def test_the_zoo_is_found_in_a_wheel(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    run = subprocess.run(
+        [sys.executable, "-c", LIST],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+    )
+    assert str(tmp_path / "installed") in run.stdout
+
+
+@pytest.mark.slow
+def test_the_zoo_is_found_in_an_editable_install(source, tmp_path):
+    target = tmp_path / "installed"
+    command = [sys.executable, "-m", "pip", "install", "-e", str(source)]
+    command += ["--no-deps", "--no-build-isolation", "--quiet"]
+    subprocess.run([*command, "--target", str(target)], check=True)
+    # Without this environment's own links to a checkout.
+    program = (
+        f"import site, sys; site.addsitedir({str(target)!r}); "
+        f"sys.path += {site.getsitepackages()!r}\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", program + LIST],
+        check=True,
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.strip() == str(source / "moe_keras" / "__init__.py")
 
 
 def test_entry_point(wheel):

@@ -1,0 +1,72 @@
+"""The presets that are committed: small enough, whole, and what they say."""
+
+from pathlib import Path
+
+import pytest
+
+import moe_keras
+from moe_keras.zoo import load_preset
+from moe_keras.zoo.presets.loading import load_info
+from tests.zoo.presets.tiny import save_tiny
+
+ZOO = Path(moe_keras.__file__).parents[1] / "zoo"
+MB = 10**6
+LARGEST_WEIGHTS = 5 * MB
+LARGEST_ZOO = 25 * MB
+NEEDED = ("recipe.yaml", "results.json", "card.md", "model.json", "weights.npz")
+PRESETS = sorted(path.parent for path in ZOO.glob("*/*/preset.json"))
+
+
+def faults_of(folder):
+    """What is wrong with the files of one preset."""
+    info = load_info(folder)
+    if (info.task, info.name) != folder.parts[-2:]:
+        yield f"calls itself {info.handle}"
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            yield f"has no {name}"
+    for name, file in info.files.items():
+        size = (folder / name).stat().st_size
+        if size > LARGEST_WEIGHTS:
+            yield f"{name} has {size} bytes"
+        if size != file.num_bytes:
+            yield f"{name} has changed"
+    if info.data["name"] not in (folder / "card.md").read_text():
+        yield "its card does not name the data"
+
+
+def size_of(zoo):
+    return sum(p.stat().st_size for p in zoo.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("folder", PRESETS, ids=lambda path: path.name)
+def test_a_preset_is_whole_and_small(folder):
+    assert not list(faults_of(folder))
+
+
+@pytest.mark.parametrize("folder", PRESETS, ids=lambda path: path.name)
+def test_a_preset_loads_and_has_as_many_outputs_as_classes(folder):
+    preset = load_preset(folder)
+    assert preset.model.count_params() == preset.info.parameters
+    assert preset.model.output_shape[-1] == len(preset.classes)
+
+
+def test_the_zoo_is_small():
+    assert size_of(ZOO) <= LARGEST_ZOO
+
+
+def test_faults_are_found(tmp_path):
+    folder = tmp_path / "text" / "toy_moe"
+    save_tiny(folder)
+    for name in ("recipe.yaml", "card.md"):
+        (folder / name).write_text("")
+    with open(folder / "weights.npz", "ab") as file:
+        file.write(bytes(LARGEST_WEIGHTS))
+    assert [fault.split(" bytes")[0] for fault in faults_of(folder)] == [
+        "calls itself image/toy_moe",
+        "has no results.json",
+        f"weights.npz has {(folder / 'weights.npz').stat().st_size}",
+        "weights.npz has changed",
+        "its card does not name the data",
+    ]
+    assert size_of(tmp_path) > LARGEST_WEIGHTS
