@@ -130,6 +130,16 @@ def test_a_gate_can_be_given():
     assert mixture_of(model).gate is gate
 
 
+def test_uniform_gates_average_the_experts():
+    model = build_image_moe((8, 8, 1), 3, experts={"conv": 2}, gate="uniform")
+    mixture = mixture_of(model)
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 1))
+    stem = keras.Model(model.inputs[0], mixture.input)
+    (bank,) = mixture.experts
+    expected = keras.ops.convert_to_numpy(bank(stem(images))).mean(axis=1)
+    np.testing.assert_allclose(model(images), expected, atol=1e-6)
+
+
 def test_no_expert_of_the_default_is_left_out():
     digits = load_digits().train
     model = build_image_moe((8, 8, 1), 10)
@@ -165,6 +175,8 @@ def test_mixed_precision_ends_in_float32():
         ({"top_k": 1}, '`top_k=1` needs fusion="features"'),
         ({"augmentation": 0.5}, r"`augmentation` must be in \[0, 0.5\)"),
         ({"top_k": 3}, "Received: top_k=3, num_experts=2"),
+        ({"gate": "soft"}, "Received: gate='soft'"),
+        ({"gate": "uniform", "top_k": 2}, "Received: top_k=2"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

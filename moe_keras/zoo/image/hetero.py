@@ -13,6 +13,7 @@ from moe_keras.layers import (
     GatingLayer,
     MixtureOfExperts,
     RecurrentExpert,
+    UniformGating,
 )
 from moe_keras.zoo.image.heads import classify
 
@@ -31,7 +32,7 @@ def grow_hetero(
     num_classes: int,
     experts: Mapping[str, int] = _CNN_AND_RNN,
     top_k: int | None = None,
-    gate: keras.layers.Layer | None = None,
+    gate: keras.layers.Layer | str | None = None,
     fusion: str = "probabilities",
     stem_filters: int = 32,
     expert_filters: Sequence[int] = (64,),
@@ -56,7 +57,8 @@ def grow_hetero(
         num_classes: int > 1.
         experts: number of experts of each kind, `"conv"` and `"recurrent"`.
         top_k: int or None: experts that see an image; None for all.
-        gate: layer from maps `(B, H, W, C)` to gates `(B, E)`. Defaults to
+        gate: layer from maps `(B, H, W, C)` to gates `(B, E)`, or `"uniform"`
+            for fixed equal weights. Defaults to
             `GatingLayer(E, top_k, importance_loss=0.1)`; without that loss the
             better of two kinds of experts takes every image.
         fusion: `"probabilities"` or `"features"`.
@@ -68,7 +70,7 @@ def grow_hetero(
         dropout: float in [0, 1), in front of every expert's last layer.
         dispatch: see `MixtureOfExperts`.
     """
-    _check(experts, top_k, fusion)
+    _check(experts, top_k, fusion, gate)
     probabilities = fusion == "probabilities"
     head = {
         "output_units": num_classes if probabilities else feature_units,
@@ -76,9 +78,12 @@ def grow_hetero(
         "dropout": dropout,
     }
     banks = _build_banks(experts, expert_filters, recurrent_units, head)
+    count = sum(bank.num_experts for bank in banks)
+    if gate == "uniform":
+        gate = UniformGating(count, name="gating")
     if gate is None:
         gate = GatingLayer(
-            sum(bank.num_experts for bank in banks),
+            count,
             top_k=top_k,
             importance_loss=IMPORTANCE_LOSS,
             name="gating",
@@ -130,7 +135,9 @@ def _build_banks(
     return [kinds[kind](count) for kind, count in experts.items()]
 
 
-def _check(experts: Mapping[str, int], top_k: int | None, fusion: str) -> None:
+def _check(
+    experts: Mapping[str, int], top_k: int | None, fusion: str, gate: Any
+) -> None:
     owner = "build_image_moe"
     require(
         isinstance(experts, Mapping) and len(experts) > 0,
@@ -143,6 +150,18 @@ def _check(experts: Mapping[str, int], top_k: int | None, fusion: str) -> None:
         owner,
         f"`fusion` must be one of {FUSIONS}.",
         fusion=fusion,
+    )
+    require(
+        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
+        owner,
+        '`gate` must be a layer, "uniform" or None.',
+        gate=gate,
+    )
+    require(
+        gate != "uniform" or top_k is None,
+        owner,
+        'gate="uniform" hears every expert; `top_k` must be None.',
+        top_k=top_k,
     )
     require(
         top_k != 1 or fusion == "features",
