@@ -1,12 +1,17 @@
 """Looking at a mixture: its scores, its routing, and pictures of both."""
 
+from moe_keras.insight.bootstrap import Difference as Difference
+from moe_keras.insight.bootstrap import paired_bootstrap as paired_bootstrap
+from moe_keras.insight.plots import plot_calibration as plot_calibration
 from moe_keras.insight.plots import plot_history as plot_history
 from moe_keras.insight.plots import plot_routing as plot_routing
 from moe_keras.insight.routing import collect_gates as collect_gates
 from moe_keras.insight.routing import expert_by_class as expert_by_class
+from moe_keras.insight.scores import Reliability as Reliability
 from moe_keras.insight.scores import (
     classification_scores as classification_scores,
 )
 from moe_keras.insight.scores import (
     expected_calibration_error as expected_calibration_error,
 )
+from moe_keras.insight.scores import reliability as reliability

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from moe_keras.insight.scores import Reliability
+
 
 def plot_history(
     histories: Mapping[str, Mapping[str, Sequence[float]]],
@@ -28,6 +30,29 @@ def plot_history(
     left.set(title="training loss", xlabel="epoch", ylabel="nats", yscale="log")
     right.set(title="training accuracy", xlabel="epoch", ylabel="share correct")
     right.legend(loc="lower right")
+    return figure
+
+
+def plot_calibration(shown: Reliability) -> Figure:
+    """Confidence against accuracy, and how many rows have which confidence.
+
+    Args:
+        shown: see `reliability`.
+
+    Returns:
+        A figure with two panels: a bar per bin beside the diagonal, on which a
+        calibrated model lies; and the share of rows in each bin.
+    """
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    bins = len(shown.count)
+    middles = (np.arange(bins) + 0.5) / bins
+    left.bar(middles, shown.accuracy, 0.9 / bins, label="share right")
+    left.plot(shown.confidence, shown.confidence, "k.--", label="calibrated")
+    left.set(title="calibration", xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
+    left.legend(loc="upper left")
+    right.bar(middles, shown.count / shown.count.sum(), 0.9 / bins)
+    right.set(title="share of rows", xlabel="confidence", xlim=(0, 1))
     return figure
 
 

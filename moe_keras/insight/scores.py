@@ -1,6 +1,6 @@
 """Scores of predicted class probabilities."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import accuracy_score, log_loss
@@ -9,6 +9,61 @@ from moe_keras.errors import require
 
 # 15 bins of equal width, as in Guo et al. (2017), section 5.
 BINS = 15
+
+
+class Reliability(NamedTuple):
+    """Figures of 15 bins of equal width of confidence.
+
+    Attributes:
+        count: int `(15,)`, rows in the bin.
+        confidence: float `(15,)`, their mean probability of the predicted
+            class; NaN for an empty bin.
+        accuracy: float `(15,)`, the share predicted right; NaN likewise.
+    """
+
+    count: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+
+def reliability(labels: Any, probabilities: Any) -> Reliability:
+    """Confidence and accuracy by bins of confidence, ((b-1)/15, b/15].
+
+    Args:
+        labels: int `(N,)`, in 0..C-1.
+        probabilities: float `(N, C)`, rows sum to 1.
+
+    Returns:
+        `Reliability`.
+
+    Raises:
+        ValueError: when the shapes do not fit.
+
+    Source: Guo et al. (2017), arXiv:1706.04599, section 2.
+    """
+    labels, probabilities = (
+        np.asarray(labels),
+        np.asarray(probabilities, "float64"),
+    )
+    require(
+        probabilities.ndim == 2
+        and labels.shape == probabilities.shape[:1]
+        and len(labels) > 0,
+        "reliability",
+        "`labels` must be (N,) and `probabilities` (N, C), N above 0.",
+        labels_shape=labels.shape,
+        probabilities_shape=probabilities.shape,
+    )
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        return Reliability(
+            count,
+            np.bincount(bins, weights=confidence, minlength=BINS) / count,
+            np.bincount(bins, weights=correct, minlength=BINS) / count,
+        )
 
 
 def expected_calibration_error(labels: Any, probabilities: Any) -> float:
@@ -29,24 +84,10 @@ def expected_calibration_error(labels: Any, probabilities: Any) -> float:
 
     Source: Guo et al. (2017), arXiv:1706.04599, eq. 3.
     """
-    labels, probabilities = (
-        np.asarray(labels),
-        np.asarray(probabilities, "float64"),
-    )
-    require(
-        probabilities.ndim == 2
-        and labels.shape == probabilities.shape[:1]
-        and len(labels) > 0,
-        "expected_calibration_error",
-        "`labels` must be (N,) and `probabilities` (N, C), N above 0.",
-        labels_shape=labels.shape,
-        probabilities_shape=probabilities.shape,
-    )
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+    count, confidence, accuracy = reliability(labels, probabilities)
+    filled = count > 0
+    gaps = np.abs(accuracy[filled] - confidence[filled])
+    return float(count[filled] @ gaps / count.sum())
 
 
 def classification_scores(labels: Any, probabilities: Any) -> dict[str, float]:

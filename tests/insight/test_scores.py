@@ -8,6 +8,8 @@ import pytest
 from moe_keras.insight import (
     classification_scores,
     expected_calibration_error,
+    plot_calibration,
+    reliability,
 )
 
 
@@ -64,3 +66,37 @@ def test_scores_by_hand():
     expected = -(math.log(0.5) + math.log(0.7)) / 2
     assert scores["log_loss"] == pytest.approx(expected, rel=1e-6)
     assert set(scores) == {"accuracy", "log_loss", "ece"}
+
+
+def test_reliability_is_the_loop_over_bins():
+    generator = np.random.default_rng(5)
+    probabilities = generator.dirichlet(np.ones(3), 200)
+    labels = generator.integers(0, 3, 200)
+    found = reliability(labels, probabilities)
+    assert found.count.sum() == 200
+    for number in range(15):
+        members = [
+            row
+            for row in range(200)
+            if number / 15 < probabilities[row].max() <= (number + 1) / 15
+        ]
+        assert found.count[number] == len(members)
+        if not members:
+            assert np.isnan(found.accuracy[number])
+            continue
+        right = [probabilities[row].argmax() == labels[row] for row in members]
+        sure = [probabilities[row].max() for row in members]
+        assert found.accuracy[number] == pytest.approx(np.mean(right))
+        assert found.confidence[number] == pytest.approx(np.mean(sure))
+
+
+def test_the_picture_shows_each_bin():
+    shown = reliability([0, 1], [[0.9, 0.1], [0.45, 0.55]])
+    left, right = plot_calibration(shown).axes
+    heights = [bar.get_height() for bar in right.patches]
+    assert heights[8] == heights[13] == 0.5
+    assert sum(heights) == 1
+    assert [left.patches[8].get_height(), left.patches[13].get_height()] == [
+        1,
+        1,
+    ]
