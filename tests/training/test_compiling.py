@@ -53,7 +53,8 @@ def compiled(units=3, **changes):
 )
 def test_optimizers(asked, kind, expected):
     optimizer = make_optimizer(recipe(optimizer=asked), 10)
-    assert type(optimizer) is kind
+    # On PyTorch it is a class of the same name.
+    assert type(optimizer).__name__ == kind.__name__
     for name, value in expected.items():
         assert getattr(optimizer, name) == value
 
