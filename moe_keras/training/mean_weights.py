@@ -47,7 +47,8 @@ class MeanWeights(keras.callbacks.Callback):
         pairs = mean_weights(self.model)
         self._kept = [array_of(variable) for variable, _ in pairs]
         for variable, mean in pairs:
-            variable.assign(mean)
+            # A copy: JAX gives a variable's memory away in the next step.
+            variable.assign(array_of(mean))
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         pairs = mean_weights(self.model)

@@ -70,7 +70,7 @@ class ModelState:
 
 
 class RandomState:
-    """Python's, NumPy's and Keras' own sources of chance."""
+    """Python's, NumPy's, Keras' and PyTorch's own sources of chance."""
 
     def get_state(self) -> State:
         version, keys, gauss = random.getstate()
@@ -80,23 +80,55 @@ class RandomState:
         # There is none before the first layer without a seed of its own.
         if generator is not None:
             arrays.append(array_of(generator.state))
-        return arrays, {"python": [version, gauss], "numpy": [name, *rest]}
+        torch_states = _torch_states()
+        facts = {
+            "python": [version, gauss],
+            "numpy": [name, *rest],
+            "keras": generator is not None,
+            "torch": len(torch_states),
+        }
+        return [*arrays, *torch_states], facts
 
     def set_state(self, arrays: Arrays, facts: Any) -> None:
-        keys, numpy_keys, *generator = arrays
-        if generator:
+        keys, numpy_keys, *others = arrays
+        if facts["keras"]:
             # Made here if need be, which draws from Python's source.
-            global_seed_generator().state.assign(generator[0])
+            global_seed_generator().state.assign(others.pop(0))
+        if facts["torch"]:
+            _set_torch_states(others)
         version, gauss = facts["python"]
         random.setstate((version, tuple(keys.tolist()), gauss))
         name, *rest = facts["numpy"]
         np.random.set_state((name, numpy_keys, *rest))  # noqa: NPY002
 
 
+def _torch_states() -> list[np.ndarray]:
+    """PyTorch's sources, from which Keras' dropout draws there."""
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [state.numpy().copy() for state in states]
+
+
+def _set_torch_states(states: Arrays) -> None:
+    if keras.backend.backend() != "torch":
+        return
+    import torch
+
+    cpu, *gpus = map(torch.from_numpy, states)
+    torch.set_rng_state(cpu)
+    # On a machine with fewer GPUs nothing can be the same anyway.
+    if len(gpus) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(gpus)
+
+
 def array_of(variable: Any) -> np.ndarray:
-    """A variable's value as an array that NumPy can write.
+    """A copy of a variable's value, as an array that NumPy can write.
 
     bfloat16 goes as float32, which holds all of its values.
     """
-    array = np.asarray(keras.ops.convert_to_numpy(variable))
+    # PyTorch, and JAX on the CPU, may hand out their own memory.
+    array = np.array(keras.ops.convert_to_numpy(variable))
     return array if array.dtype.isbuiltin == 1 else array.astype("float32")
