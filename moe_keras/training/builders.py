@@ -10,11 +10,18 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from moe_keras.zoo import build_image_moe
+from moe_keras.zoo.image.builder import VARIANTS as IMAGE_VARIANTS
 
 if TYPE_CHECKING:
     from moe_keras.data import Dataset
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {"image": build_image_moe}
+
+# Where a builder has variants: the functions that take its `**options`, whose
+# first two parameters are no options.
+VARIANTS: dict[str, Mapping[str, Callable[..., Any]]] = {
+    "image": IMAGE_VARIANTS
+}
 
 # What a builder is told by the data, where its signature asks for it.
 DATA_ARGUMENTS: dict[str, Callable[["Dataset"], Any]] = {
@@ -50,11 +57,15 @@ def build_from_data(
     return build(**from_data, **arguments, name=name)
 
 
+def merge_arguments(
+    arguments: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Arguments with some of them changed; another variant starts afresh."""
+    return {**({} if "variant" in changes else arguments), **changes}
+
+
 def check_arguments(
-    builder: str,
-    arguments: Mapping[str, Any],
-    *place: int | str,
-    partly: bool = False,
+    builder: str, arguments: Mapping[str, Any], *place: int | str
 ) -> None:
     """Check arguments against a builder's signature: names and types.
 
@@ -62,18 +73,18 @@ def check_arguments(
         builder: a key of `BUILDERS`.
         arguments: by name.
         *place: keys that lead to the arguments, for the errors.
-        partly: whether needed arguments may be left out.
 
     Raises:
         ValidationError: of pydantic, with an error for each wrong argument.
     """
-    signature = inspect.signature(BUILDERS[builder], eval_str=True)
-    known = {
-        name: parameter
-        for name, parameter in signature.parameters.items()
-        if name not in _NOT_IN_RECIPES
-    }
     errors = []
+    variants = VARIANTS.get(builder, {})
+    variant = arguments.get("variant")
+    if variants and variant is not None and variant not in variants:
+        message = f"must be one of {', '.join(variants)}"
+        errors.append(_error(message, (*place, "variant"), variant))
+        arguments = {}
+    known = _parameters(builder, variant if variant in variants else None)
     for name, value in arguments.items():
         if name not in known:
             message = unknown(name, known, _NOT_IN_RECIPES)
@@ -89,10 +100,29 @@ def check_arguments(
             errors.append(_error(found["msg"], (*place, name), value))
     for name, parameter in known.items():
         needed = parameter.default is inspect.Parameter.empty
-        if needed and not partly and name not in arguments:
+        if needed and not errors and name not in arguments:
             errors.append(_error("is missing", (*place, name), None))
     if errors:
         raise ValidationError.from_exception_data("arguments", errors)
+
+
+def _parameters(
+    builder: str, variant: str | None
+) -> dict[str, inspect.Parameter]:
+    """What a recipe can say to a builder, and to its variant."""
+    build, variants = BUILDERS[builder], VARIANTS.get(builder, {})
+    signature = inspect.signature(build, eval_str=True)
+    known = dict(signature.parameters)
+    if variants:
+        grow = variants[variant or known["variant"].default]
+        options = inspect.signature(grow, eval_str=True).parameters
+        known |= list(options.items())[2:]
+    return {
+        name: parameter
+        for name, parameter in known.items()
+        if name not in _NOT_IN_RECIPES
+        and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
 
 
 def unknown(

@@ -54,6 +54,17 @@ def compile_from_recipe(
     )
 
 
+def compile_for_use(model: keras.Model) -> None:
+    """Compile a trained classifier anew, with nothing but Keras' own parts.
+
+    Its file then needs no more than `import moe_keras.layers` to be loaded, is
+    a third as large as with Adam's state, and the model can be evaluated.
+    """
+    kind = "binary" if model.output_shape[-1] == 1 else "sparse_categorical"
+    # Of Keras' optimizers, the one without a state for each weight.
+    model.compile("sgd", f"{kind}_crossentropy", metrics=["accuracy"])
+
+
 def make_optimizer(
     recipe: Recipe, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from moe_keras.training.builders import check_arguments
+from moe_keras.training.builders import check_arguments, merge_arguments
 from moe_keras.training.recipe_parts import (
     Augmentation,
     Baseline,
@@ -57,7 +57,7 @@ class Recipe(Part):
     epochs: Count
     batch_size: Count = 128
     dtype_policy: Literal[
-        "float32", "float64", "bfloat16", "mixed_bfloat16", "mixed_float16"
+        "float32", "bfloat16", "mixed_bfloat16", "mixed_float16"
     ] = "float32"
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1, 2]
     baselines: list[Baseline] = []
@@ -80,11 +80,11 @@ class Recipe(Part):
             raise ValueError("must all have different names")
         if "builder" in info.data:
             for index, baseline in enumerate(baselines):
+                builder = info.data["builder"]
                 check_arguments(
-                    info.data["builder"].name,
-                    baseline.arguments,
+                    builder.name,
+                    merge_arguments(builder.arguments, baseline.arguments),
                     *(index, "arguments"),
-                    partly=True,
                 )
         return baselines
 

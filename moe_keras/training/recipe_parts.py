@@ -191,7 +191,8 @@ class Baseline(Part):
     Attributes:
         name: `"active_twin"`, `"parameter_twin"`, or one of your own.
         twin: `"active"` or `"parameters"`: a dense twin of the model.
-        arguments: the builder's arguments that differ from the model's.
+        arguments: the builder's arguments that differ from the model's; with
+            `variant` among them they are all that it gets.
     """
 
     name: Name

@@ -9,11 +9,10 @@ data: {name: digits}
 builder:
   name: image
   arguments:
-    experts: {conv: 2, recurrent: 1}
+    experts: {conv: 3}
     top_k: 2
     stem_filters: 4
     expert_filters: [4]
-    recurrent_units: 4
     dropout: 0.2
 augmentation: {crop: 1, flip: true, cutout: 3}
 optimizer: {name: adamw, learning_rate: 1e-2, weight_decay: 0.01}

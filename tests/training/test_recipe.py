@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from moe_keras.training import Recipe, load_recipe
+from moe_keras.training.builders import merge_arguments
 from tests.training.recipes import small
 
 MINIMAL = {
@@ -153,6 +154,10 @@ def test_unknown_keys_are_refused_everywhere(part):
         ({"gate": 3}, "gate", "Layer"),
         ({"num_classes": 3}, "num_classes", "comes from the data"),
         ({"name": "net"}, "name", "comes from the data"),
+        ({"variant": "gan"}, "variant", "one of hetero, conv, vit, backbone"),
+        ({"variant": "vit", "stem_filters": 3}, "stem_filters", "unknown key"),
+        ({"variant": "vit", "patchsize": 3}, "patchsize", "mean patch_size?"),
+        ({"variant": "backbone"}, "backbone", "is missing"),
     ],
     ids=str,
 )
@@ -161,6 +166,23 @@ def test_arguments_are_those_of_the_builder(arguments, place, message):
     ((found, text),) = errors_of({**MINIMAL, "builder": builder})
     assert found == f"builder.arguments.{place}"
     assert message in text
+
+
+def test_another_variant_starts_from_its_own_defaults():
+    recipe = Recipe.model_validate(
+        small(
+            baselines=[
+                {"name": "tokens", "arguments": {"variant": "vit"}},
+                {"name": "dry", "arguments": {"dropout": 0.0}},
+            ]
+        )
+    )
+    tokens, dry = (
+        merge_arguments(recipe.builder.arguments, baseline.arguments)
+        for baseline in recipe.baselines
+    )
+    assert tokens == {"variant": "vit"}
+    assert dry == {**recipe.builder.arguments, "dropout": 0.0}
 
 
 def test_short_forms():

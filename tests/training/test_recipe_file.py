@@ -36,9 +36,9 @@ def test_each_fault_has_its_line(tmp_path):
     assert faults_of(tmp_path, text) == [
         ":8: builder.arguments.topk: unknown key; did you mean top_k? "
         "Received: topk=2",
-        ":13: augmentation.crop: Input should be greater than or equal to 0. "
+        ":12: augmentation.crop: Input should be greater than or equal to 0. "
         "Received: crop=-1",
-        ":21: seeds.1: Input should be a valid integer. Received: 1='five'",
+        ":20: seeds.1: Input should be a valid integer. Received: 1='five'",
     ]
 
 
@@ -48,7 +48,7 @@ def test_each_fault_has_its_line(tmp_path):
         (
             "learning_rate",
             "learning_rat",
-            ":14: optimizer.learning_rat: unknown key; did you mean "
+            ":13: optimizer.learning_rat: unknown key; did you mean "
             "learning_rate? Received: learning_rat=0.01",
         ),
         ("epochs: 3\n", "", ": epochs: is missing"),
@@ -56,12 +56,12 @@ def test_each_fault_has_its_line(tmp_path):
         (
             "monitor: val_accuracy",
             "data: {name: iris}",
-            ":20: data: is there twice, also in line 3",
+            ":19: data: is there twice, also in line 3",
         ),
-        ("epochs: 3", "epochs: [3", ":18: expected ',' or ']'"),
-        ("adamw", "adam", ":14: optimizer: adam takes no weight_decay"),
-        ("epochs: 3", "epochs: &a *a", ":17: "),
-        ("epochs: 3", "epochs: !!python/object:os.system 3", ":17: could not"),
+        ("epochs: 3", "epochs: [3", ":17: expected ',' or ']'"),
+        ("adamw", "adam", ":13: optimizer: adam takes no weight_decay"),
+        ("epochs: 3", "epochs: &a *a", ":16: "),
+        ("epochs: 3", "epochs: !!python/object:os.system 3", ":16: could not"),
         ("epochs: 3", "epochs: 2020-13-45", ": month must be in"),
     ],
 )

@@ -34,6 +34,13 @@ class Interrupt(keras.callbacks.Callback):
             raise Interruption
 
 
+class Refuse(keras.callbacks.Callback):
+    """Raises before the first step, when the model is there."""
+
+    def on_train_begin(self, logs=None):
+        raise Interruption
+
+
 class Dice(keras.callbacks.Callback):
     """Logs numbers from Python's and NumPy's sources, and a sum of its own."""
 
