@@ -51,6 +51,30 @@ def quiet_start() -> Iterator[None]:
             os.close(terminal)
 
 
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Say what a user can mend in a sentence, and leave with code 2.
+
+    With `MOE_KERAS_TRACEBACK` set, the traceback is shown instead.
+    """
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        if "MOE_KERAS_TRACEBACK" in os.environ:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt:
+        typer.echo("stopped; train goes on from its last checkpoint", err=True)
+        raise typer.Exit(130) from None
+
+
+def _limit_threads(count: int) -> None:
+    """Before TensorFlow is imported, which reads it once."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
+    os.environ["TF_NUM_INTEROP_THREADS"] = str(count)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"moe-keras {__version__}")
@@ -97,6 +121,98 @@ def demo(
         from moe_keras.demo import run_demo
 
     run_demo(out, seeds=range(seeds), epochs=epochs, console=Console())
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the data sets."),
+]
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
+    ],
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0, help="Again for more; all of the recipe's if none."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write into; runs/NAME if none."),
+    ] = None,
+    data_dir: DataDir = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Train this baseline of the recipe instead."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin again, whatever is there.")
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of TensorFlow; 1 repeats to the bit."),
+    ] = None,
+) -> None:
+    """Train the model of a recipe, and score it on the validation split.
+
+    Interrupted, the same command goes on after the last finished epoch. Seeds
+    that are done are not trained again.
+    """
+    with plain_errors():
+        if threads is not None:
+            _limit_threads(threads)
+        with quiet_start():
+            from moe_keras.runner import train_recipe
+            from moe_keras.runner.tables import results_table
+            from moe_keras.training import load_recipe
+
+        console = Console()
+        read = load_recipe(recipe)
+        results = [
+            train_recipe(
+                *(read, one, out, data_dir),
+                resume=not fresh,
+                console=console,
+                baseline=baseline,
+            )
+            for one in seed or read.seeds
+        ]
+        title = f"{baseline or read.name} on the validation split"
+        rows = [trained.result for trained in results]
+        console.print(results_table(rows, title))
+        console.print(f"Read [bold]{results[0].folder.parent}[/bold]")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path,
+        typer.Argument(help="A .keras file, or a folder that train wrote."),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data set; that of the training if none."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    data_dir: DataDir = None,
+) -> None:
+    """Score trained models on the test split, or on the validation split."""
+    with plain_errors():
+        with quiet_start():
+            from moe_keras.runner import evaluate_run
+            from moe_keras.runner.tables import results_table
+
+        found = evaluate_run(model, data, split, data_dir)
+        rows = [evaluation.result for evaluation in found]
+        console = Console()
+        title = f"{rows[0]['data']}, {split} split, {rows[0]['rows']:,} rows"
+        console.print(results_table(rows, title))
+        for evaluation in found:
+            console.print(f"Read [bold]{evaluation.file}[/bold]")
 
 
 def main() -> None:

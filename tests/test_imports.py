@@ -25,6 +25,7 @@ RANKS = [
     {"data"},
     {"training"},
     {"lifecycle", "insight", "export"},
+    {"runner"},
     {"search"},
     {"cards"},
     {"demo"},

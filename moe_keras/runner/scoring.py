@@ -1,0 +1,128 @@
+"""What a trained model is worth, and what it costs."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from moe_keras.data import Split
+from moe_keras.errors import require
+from moe_keras.insight import classification_scores
+from moe_keras.layers import record_gates
+from moe_keras.ops.cost import count_multiply_adds
+
+BATCH_SIZE = 256
+
+
+def score(model: keras.Model, split: Split, classes: int) -> dict[str, float]:
+    """Accuracy, log-loss and ECE of a model on a split.
+
+    Args:
+        model: `keras.Model` that returns probabilities `(B, C)`, or P(label 1)
+            `(B, 1)`.
+        split: inputs and labels.
+        classes: int. C.
+
+    Returns:
+        See `moe_keras.insight.classification_scores`.
+
+    Raises:
+        ValueError: when the model does not fit the data, or has diverged.
+    """
+    _check_fit(model, split, classes)
+    predicted = model.predict(split.inputs, batch_size=BATCH_SIZE, verbose=0)
+    require(
+        np.isfinite(predicted).all(),
+        "score",
+        "the model's probabilities are not finite: its training has diverged.",
+        model=model.name,
+    )
+    if predicted.shape[-1] == 1:
+        predicted = np.concatenate([1 - predicted, predicted], axis=1)
+    return classification_scores(split.labels, predicted)
+
+
+def _check_fit(model: keras.Model, split: Split, classes: int) -> None:
+    shape = getattr(model, "output_shape", None)
+    require(
+        isinstance(shape, tuple)
+        and len(shape) == 2
+        and (shape[-1] == classes or (shape[-1], classes) == (1, 2)),
+        "score",
+        f"the model must return probabilities of {classes} classes.",
+        output_shape=shape,
+    )
+    inputs, expected = split.inputs, getattr(model, "input_shape", None)
+    if isinstance(inputs, np.ndarray) and isinstance(expected, tuple):
+        fits = len(expected) == inputs.ndim and all(
+            one in (None, other)
+            for one, other in zip(expected[1:], inputs.shape[1:], strict=False)
+        )
+        require(
+            # A text is one input, as a row or as a column.
+            fits or inputs.dtype == object,
+            "score",
+            f"the model reads inputs {expected}, the data have others.",
+            inputs_shape=inputs.shape,
+        )
+
+
+def cost(model: keras.Model, split: Split) -> dict[str, Any]:
+    """Number of weights, and multiply-adds per example.
+
+    Where a gate is sparse, the experts count as often as they are chosen on the
+    given split.
+
+    Args:
+        model: `keras.Model`.
+        split: what to measure the choices on.
+
+    Returns:
+        `parameters`, `active_multiply_adds` and `total_multiply_adds`; the
+        latter two are None for a model that has a layer without a rule.
+    """
+    counted = {"parameters": model.count_params()}
+    try:
+        count_multiply_adds(model)
+    except ValueError:
+        return {
+            **counted,
+            "active_multiply_adds": None,
+            "total_multiply_adds": None,
+        }
+    found = count_multiply_adds(model, expert_load=expert_load(model, split))
+    return {
+        **counted,
+        "active_multiply_adds": found.active,
+        "total_multiply_adds": found.total,
+    }
+
+
+def expert_load(model: keras.Model, split: Split) -> dict[str, list[float]]:
+    """How many of the rows reach each expert, by the gate's name.
+
+    Args:
+        model: `keras.Model`.
+        split: the rows; only the inputs are read.
+
+    Returns:
+        For each gate E shares in [0, 1], whose sum is K.
+    """
+    chosen: dict[str, Any] = {}
+    rows: dict[str, int] = {}
+    for start in range(0, len(split), BATCH_SIZE):
+        place = slice(start, start + BATCH_SIZE)
+        inputs = keras.tree.map_structure(
+            lambda array, place=place: keras.ops.convert_to_tensor(
+                array[place]
+            ),
+            split.inputs,
+        )
+        with record_gates() as record:
+            model(inputs, training=False)
+        for name, tensor in record.items():
+            gates = keras.ops.convert_to_numpy(tensor)
+            gates = gates.reshape(-1, gates.shape[-1])
+            chosen[name] = chosen.get(name, 0) + (gates != 0).sum(axis=0)
+            rows[name] = rows.get(name, 0) + len(gates)
+    return {name: (chosen[name] / rows[name]).tolist() for name in chosen}

@@ -1,0 +1,144 @@
+"""The builders that a recipe can name, and what it may hand to them."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from moe_keras.zoo import build_image_moe
+from moe_keras.zoo.image.builder import VARIANTS as IMAGE_VARIANTS
+
+if TYPE_CHECKING:
+    from moe_keras.data import Dataset
+
+BUILDERS: dict[str, Callable[..., keras.Model]] = {"image": build_image_moe}
+
+# Where a builder has variants: the functions that take its `**options`, whose
+# first two parameters are no options.
+VARIANTS: dict[str, Mapping[str, Callable[..., Any]]] = {
+    "image": IMAGE_VARIANTS
+}
+
+# What a builder is told by the data, where its signature asks for it.
+DATA_ARGUMENTS: dict[str, Callable[["Dataset"], Any]] = {
+    "input_shape": lambda data: data.train.inputs.shape[1:],
+    "num_classes": lambda data: len(data.classes),
+}
+_NOT_IN_RECIPES = {*DATA_ARGUMENTS, "name"}
+# A builder's annotations may name classes of others, such as Keras' layers.
+_CONFIG = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+def build_from_data(
+    builder: str, arguments: Mapping[str, Any], data: "Dataset", name: str
+) -> keras.Model:
+    """Build a model for a data set.
+
+    Args:
+        builder: a key of `BUILDERS`.
+        arguments: of the builder, by name.
+        data: says the input's shape and the number of classes.
+        name: of the model.
+
+    Returns:
+        `keras.Model`, not compiled.
+    """
+    build = BUILDERS[builder]
+    known = inspect.signature(build).parameters
+    from_data = {
+        argument: read(data)
+        for argument, read in DATA_ARGUMENTS.items()
+        if argument in known
+    }
+    return build(**from_data, **arguments, name=name)
+
+
+def merge_arguments(
+    arguments: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Arguments with some of them changed; another variant starts afresh."""
+    return {**({} if "variant" in changes else arguments), **changes}
+
+
+def check_arguments(
+    builder: str, arguments: Mapping[str, Any], *place: int | str
+) -> None:
+    """Check arguments against a builder's signature: names and types.
+
+    Args:
+        builder: a key of `BUILDERS`.
+        arguments: by name.
+        *place: keys that lead to the arguments, for the errors.
+
+    Raises:
+        ValidationError: of pydantic, with an error for each wrong argument.
+    """
+    errors = []
+    variants = VARIANTS.get(builder, {})
+    variant = arguments.get("variant")
+    if variants and variant is not None and variant not in variants:
+        message = f"must be one of {', '.join(variants)}"
+        errors.append(_error(message, (*place, "variant"), variant))
+        arguments = {}
+    known = _parameters(builder, variant if variant in variants else None)
+    for name, value in arguments.items():
+        if name not in known:
+            message = unknown(name, known, _NOT_IN_RECIPES)
+            errors.append(_error(message, (*place, name), value))
+            continue
+        try:
+            TypeAdapter(known[name].annotation, config=_CONFIG).validate_python(
+                value
+            )
+        except ValidationError as error:
+            # Of a union's branches, the first is as good as any.
+            found = error.errors()[0]
+            errors.append(_error(found["msg"], (*place, name), value))
+    for name, parameter in known.items():
+        needed = parameter.default is inspect.Parameter.empty
+        if needed and not errors and name not in arguments:
+            errors.append(_error("is missing", (*place, name), None))
+    if errors:
+        raise ValidationError.from_exception_data("arguments", errors)
+
+
+def _parameters(
+    builder: str, variant: str | None
+) -> dict[str, inspect.Parameter]:
+    """What a recipe can say to a builder, and to its variant."""
+    build, variants = BUILDERS[builder], VARIANTS.get(builder, {})
+    signature = inspect.signature(build, eval_str=True)
+    known = dict(signature.parameters)
+    if variants:
+        # The first is what the builder takes where none is named.
+        grow = variants[variant or next(iter(variants))]
+        options = inspect.signature(grow, eval_str=True).parameters
+        known |= list(options.items())[2:]
+    return {
+        name: parameter
+        for name, parameter in known.items()
+        if name not in _NOT_IN_RECIPES
+        and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+
+def unknown(
+    name: str, known: Iterable[str], given_elsewhere: Iterable[str] = ()
+) -> str:
+    """What to say of a key that is not known."""
+    if name in given_elsewhere:
+        return "is not for a recipe to say: it comes from the data or the name"
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return "unknown key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _error(
+    message: str, place: tuple[int | str, ...], value: Any
+) -> InitErrorDetails:
+    # As a value, not as a template: it may hold braces.
+    kind = PydanticCustomError("argument", "{message}", {"message": message})
+    return InitErrorDetails(type=kind, loc=place, input=value)

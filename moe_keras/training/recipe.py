@@ -1,0 +1,105 @@
+"""A recipe: all that says how a model of the zoo is built and trained."""
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from moe_keras.training.builders import check_arguments, merge_arguments
+from moe_keras.training.recipe_parts import (
+    Augmentation,
+    Baseline,
+    Builder,
+    Count,
+    Data,
+    Loss,
+    Monitor,
+    Name,
+    Optimizer,
+    Part,
+    Schedule,
+    Seed,
+)
+
+# What may change without changing what one training gives.
+_NOT_OF_ONE_TRAINING = {"seeds", "baselines"}
+
+
+class Recipe(Part):
+    """How a model of the zoo is built and trained.
+
+    Attributes:
+        name: lower-case letters, digits and underscores; names the model.
+        task: `"image"`, `"text"` or `"tabular"`, that of the data.
+        data: see `Data`.
+        builder: see `Builder`.
+        augmentation: see `Augmentation`; for images. Layers of the model itself
+            may augment too: that is the builder's business.
+        optimizer: see `Optimizer`.
+        schedule: see `Schedule`.
+        loss: see `Loss`.
+        epochs: int > 0. Passes over the training data.
+        batch_size: int > 0.
+        dtype_policy: of Keras, such as `"float32"` or `"mixed_bfloat16"`.
+        seeds: ints >= 0, all different: one training for each.
+        baselines: see `Baseline`.
+        monitor: see `Monitor`; without it the last epoch's weights are kept.
+    """
+
+    name: Name
+    task: Literal["image", "text", "tabular"]
+    data: Data
+    builder: Builder
+    augmentation: Augmentation | None = None
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    loss: Loss = Loss()
+    epochs: Count
+    batch_size: Count = 128
+    dtype_policy: Literal[
+        "float32", "bfloat16", "mixed_bfloat16", "mixed_float16"
+    ] = "float32"
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1, 2]
+    baselines: list[Baseline] = []
+    monitor: Monitor | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("must all be different")
+        return seeds
+
+    @field_validator("baselines")
+    @classmethod
+    def _baselines_can_be_built(
+        cls, baselines: list[Baseline], info: Any
+    ) -> list[Baseline]:
+        names = [baseline.name for baseline in baselines]
+        if len(set(names)) < len(names):
+            raise ValueError("must all have different names")
+        if "builder" in info.data:
+            for index, baseline in enumerate(baselines):
+                builder = info.data["builder"]
+                check_arguments(
+                    builder.name,
+                    merge_arguments(builder.arguments, baseline.arguments),
+                    *(index, "arguments"),
+                )
+        return baselines
+
+    @model_validator(mode="after")
+    def _augmentation_is_for_images(self) -> "Recipe":
+        if self.augmentation is not None and self.task != "image":
+            raise ValueError("augmentation is for images only")
+        return self
+
+    def to_yaml(self) -> str:
+        """The recipe as a YAML file, with every default written out."""
+        values = self.model_dump(mode="json")
+        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        return text
+
+    def training_facts(self) -> dict[str, Any]:
+        """What one training depends on: all but the seeds and the baselines."""
+        return self.model_dump(mode="json", exclude=_NOT_OF_ONE_TRAINING)
