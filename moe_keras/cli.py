@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from moe_keras._version import __version__
+from moe_keras.cli_presets import add_commands
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -97,6 +98,9 @@ def demo(
         from moe_keras.demo import run_demo
 
     run_demo(out, seeds=range(seeds), epochs=epochs, console=Console())
+
+
+add_commands(app, quiet_start)
 
 
 def main() -> None:

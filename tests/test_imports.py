@@ -25,9 +25,10 @@ RANKS = [
     {"data"},
     {"training"},
     {"lifecycle", "insight", "export"},
-    {"search"},
+    {"search", "prediction"},
     {"cards"},
     {"demo"},
+    {"cli_presets"},
     {"cli"},
 ]
 STAGES = {"layers.gating", "layers.experts", "layers.fusion"}
