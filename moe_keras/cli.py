@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from moe_keras._version import __version__
+from moe_keras.cli_presets import add_commands
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -213,6 +214,9 @@ def evaluate(
         console.print(results_table(rows, title))
         for evaluation in found:
             console.print(f"Read [bold]{evaluation.file}[/bold]")
+
+
+add_commands(app, quiet_start)
 
 
 def main() -> None:

@@ -26,9 +26,10 @@ RANKS = [
     {"training"},
     {"lifecycle", "insight", "export"},
     {"runner"},
-    {"search"},
+    {"search", "prediction"},
     {"cards"},
     {"demo"},
+    {"cli_presets"},
     {"cli"},
 ]
 STAGES = {"layers.gating", "layers.experts", "layers.fusion"}

@@ -219,4 +219,7 @@ def assign_weights(
             found=arrays[name].shape,
         )
     for name, weight in weights.items():
-        weight.assign(keras.ops.cast(arrays[name], weight.dtype))
+        value = arrays[name]
+        # TensorFlow would log that it has no fast half precision here.
+        half = value.dtype == np.float16
+        weight.assign(value.astype("float32") if half else value)

@@ -1,0 +1,94 @@
+"""The commands `list` and `predict`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+Start = Callable[[], AbstractContextManager[None]]
+
+
+def add_commands(app: typer.Typer, start: Start) -> None:
+    """Add the commands.
+
+    Args:
+        app: what they are commands of.
+        start: a context in which Keras is imported.
+    """
+
+    @app.command("list")
+    def list_command(
+        task: Annotated[
+            str | None, typer.Option(help="Only this task, such as image.")
+        ] = None,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="All that is known, as JSON.")
+        ] = False,
+    ) -> None:
+        """List the trained models that come with the package."""
+        with _plain_errors():
+            with start():
+                from moe_keras.prediction import report
+                from moe_keras.zoo import list_presets
+            infos = list_presets(task)
+            if as_json:
+                typer.echo(report.presets_json(infos))
+            elif infos:
+                Console().print(report.presets_table(infos))
+            else:
+                typer.echo("no presets" + (f" for {task}" if task else ""))
+
+    @app.command("predict")
+    def predict_command(
+        model: Annotated[
+            str,
+            typer.Argument(
+                help="A preset (see list), a .keras file or a run's folder."
+            ),
+        ],
+        files: Annotated[
+            list[Path],
+            typer.Argument(help="Images (png, jpg) or arrays (npy)."),
+        ],
+        top: Annotated[
+            int, typer.Option(min=1, help="How many classes to name.")
+        ] = 3,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="Print JSON, not a table.")
+        ] = False,
+        out: Annotated[
+            Path | None,
+            typer.Option(help="Write them to this file, .csv or .json."),
+        ] = None,
+    ) -> None:
+        """Say what a trained model sees in files, and which expert decided."""
+        with _plain_errors():
+            if out is not None and out.suffix not in (".csv", ".json"):
+                raise ValueError(f"--out must end in .csv or .json, not {out}")
+            with start():
+                from moe_keras.prediction import predict_files, report
+            found = predict_files(model, files, top)
+            as_text = report.predictions_json(found, model)
+            if out is not None:
+                csv = report.predictions_csv(found)
+                text = csv if out.suffix == ".csv" else as_text + "\n"
+                out.write_text(text, encoding="utf-8")
+            if as_json:
+                typer.echo(as_text)
+            elif out is None:
+                Console().print(report.predictions_table(found))
+            else:
+                typer.echo(f"wrote {out}")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Say what a user can mend in a sentence, and leave with code 2."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,113 @@
+"""Presets and predictions as tables, JSON and CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from moe_keras.prediction.prediction import Prediction
+from moe_keras.zoo import PresetInfo
+
+
+def presets_table(infos: Sequence[PresetInfo]) -> Table:
+    """A row for each preset."""
+    table = Table()
+    for heading in ("preset", "task", "data", "score"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("parameters", "active multiply-adds", "MB"):
+        table.add_column(heading, justify="right")
+    for info in infos:
+        table.add_row(
+            info.handle,
+            info.task,
+            info.data["name"],
+            _headline(info),
+            f"{info.parameters:,}",
+            f"{info.multiply_adds['active']:,.0f}",
+            f"{info.num_bytes / 1e6:.2f}",
+        )
+    return table
+
+
+def presets_json(infos: Sequence[PresetInfo]) -> str:
+    """The same and all else that is known, as JSON."""
+    rows = [{"handle": info.handle, **asdict(info)} for info in infos]
+    return json.dumps(rows, indent=2)
+
+
+def _headline(info: PresetInfo) -> str:
+    """The first score: accuracy 0.912 ± 0.003 (3 seeds)."""
+    for metric, score in info.scores.items():
+        if not isinstance(score, dict):
+            return f"{metric} {score:.4g}"
+        text = f"{metric} {score['mean']:.4g}"
+        if "sd" in score:
+            text += f" ± {score['sd']:.2g}"
+        if "seeds" in score:
+            text += f" ({score['seeds']} seeds)"
+        return text
+    return "-"
+
+
+def predictions_table(predictions: Sequence[Prediction]) -> Table:
+    """A row for each prediction."""
+    table = Table()
+    table.add_column("file", overflow="fold")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    table.add_column("next")
+    table.add_column("expert that counted most", overflow="fold")
+    for one in predictions:
+        first, *others = one.classes
+        table.add_row(
+            one.file if one.row is None else f"{one.file} [{one.row}]",
+            first.name,
+            _percent(first.probability),
+            ", ".join(f"{c.name} {_percent(c.probability)}" for c in others),
+            ", ".join(
+                f"{e.layer}: {e.expert} ({_percent(e.share)})"
+                for e in one.experts
+            ),
+        )
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def predictions_json(predictions: Sequence[Prediction], model: str) -> str:
+    """`{"model": ..., "predictions": [...]}`."""
+    rows = [asdict(one) for one in predictions]
+    return json.dumps({"model": model, "predictions": rows}, indent=2)
+
+
+def predictions_csv(predictions: Sequence[Prediction]) -> str:
+    """A line for each prediction, a heading above.
+
+    Columns: `file`, `row`, then `class_1`, `probability_1`, ..., then for each
+    layer that gates `expert_<layer>` and `share_<layer>`.
+    """
+    text = io.StringIO()
+    rows = [_flat(one) for one in predictions]
+    # All have the same columns: they come from one model.
+    names = list(rows[0]) if rows else []
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(one: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": one.file, "row": one.row}
+    for rank, score in enumerate(one.classes, 1):
+        row[f"class_{rank}"] = score.name
+        row[f"probability_{rank}"] = score.probability
+    for expert in one.experts:
+        row[f"expert_{expert.layer}"] = expert.expert
+        row[f"share_{expert.layer}"] = expert.share
+    return row

@@ -1,0 +1,131 @@
+"""Trained models by whatever names them: preset, file, folder of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from moe_keras.errors import require
+from moe_keras.zoo import load_preset
+from moe_keras.zoo.presets.info import INFO_FILE
+
+OWNER = "load_trained"
+RUN_MODEL = "model.keras"
+# What a model without a preset is for, by the rank of its inputs.
+_TASK_BY_RANK = {4: "image"}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that can be asked about files.
+
+    Attributes:
+        name: what it was loaded by.
+        model: `keras.Model`, built.
+        task: such as `"image"`; says how files are read.
+        classes: names, in the order of the outputs; numbers where the model
+            does not say them.
+    """
+
+    name: str
+    model: keras.Model
+    task: str
+    classes: tuple[str, ...]
+
+
+def load_trained(name: str | PathLike[str]) -> TrainedModel:
+    """Load a preset, a `.keras` file or the model of a run.
+
+    Args:
+        name: a handle of `load_preset`; a `.keras` file; or a folder with a
+            `model.keras`.
+
+    Returns:
+        `TrainedModel`. What is no preset has numbers for classes.
+
+    Raises:
+        ValueError: for what names no model, and for a model that cannot be
+            loaded. No code is run: see `load_preset`.
+    """
+    path = Path(name)
+    if path.is_file():
+        return _describe(str(name), _read_model(path))
+    if path.is_dir() and not (path / INFO_FILE).is_file():
+        if (path / RUN_MODEL).is_file():
+            return _describe(str(name), _read_model(path / RUN_MODEL))
+        seeds = [found.parent for found in path.glob(f"*/{RUN_MODEL}")]
+        require(
+            not seeds,
+            OWNER,
+            "the folder holds several trained models; name one of "
+            + ", ".join(sorted(map(str, seeds)))
+            + ".",
+            folder=str(path),
+        )
+    preset = load_preset(name)
+    return TrainedModel(str(name), preset.model, preset.task, preset.classes)
+
+
+def _describe(name: str, model: Any) -> TrainedModel:
+    shapes = model.input_shape, model.output_shape
+    single = all(isinstance(shape, tuple) for shape in shapes)
+    rank = len(model.input_shape) if single else None
+    require(
+        single and rank in _TASK_BY_RANK,
+        OWNER,
+        "a model without a preset must map images (B, H, W, C) to classes.",
+        model=name,
+        input_shape=model.input_shape,
+        output_shape=model.output_shape,
+    )
+    classes = _numbers(model.output_shape[-1])
+    return TrainedModel(name, model, _TASK_BY_RANK[rank], classes)
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+def as_trained(
+    model: str | PathLike[str] | keras.Model | TrainedModel,
+    classes: Sequence[str] | None = None,
+) -> TrainedModel:
+    """A model, or what names one, as a `TrainedModel`.
+
+    Args:
+        model: see `predict_files`.
+        classes: names, in the order of the outputs; None for its own.
+
+    Raises:
+        ValueError: for names that are not as many as the outputs.
+    """
+    if isinstance(model, keras.Model):
+        model = _describe(model.name, model)
+    trained = model if isinstance(model, TrainedModel) else load_trained(model)
+    outputs = trained.model.output_shape[-1]
+    names = trained.classes if classes is None else tuple(classes)
+    require(
+        len(names) == outputs,
+        OWNER,
+        f"`classes` must have one name for each of the {outputs} outputs.",
+        classes=names,
+    )
+    return TrainedModel(trained.name, trained.model, trained.task, names)
+
+
+def _read_model(path: Path) -> Any:
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:
+        # Zip, HDF5 and Keras each have errors of their own for broken files.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        require(
+            False,
+            OWNER,
+            "the file cannot be read as a Keras model.",
+            file=str(path),
+            reason=lines[0][:300],
+        )

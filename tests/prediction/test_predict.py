@@ -1,0 +1,255 @@
+"""Files to predictions: images, arrays, models of any origin, the experts."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from moe_keras.layers import (
+    DenseExpert,
+    GatingLayer,
+    MixtureOfExperts,
+    record_gates,
+)
+from moe_keras.prediction import load_trained, predict_files
+from moe_keras.prediction.readers import read_image
+from moe_keras.zoo import build_image_moe, load_preset, save_preset
+from tests.tools import draw, numpy_of
+from tests.zoo.presets.tiny import METADATA, save_tiny, tiny_model
+
+
+@pytest.fixture
+def preset(tmp_path):
+    save_tiny(tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+def pixels(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, "uint8")
+
+
+def save_image(path, values):
+    Image.fromarray(values).save(path)
+    return path
+
+
+def expect(model, rows):
+    with record_gates() as record:
+        outputs = numpy_of(model(rows.astype("float32"), training=False))
+    return outputs, {name: numpy_of(g) for name, g in record.items()}
+
+
+def test_an_image_file_is_what_the_model_would_see(preset, tmp_path):
+    model = load_preset(preset).model
+    values = pixels(8, 8)
+    file = save_image(tmp_path / "a.PNG", values)
+    (found,) = predict_files(preset, [file])
+    outputs, gates = expect(model, values[None, :, :, None])
+    (means,) = (g.reshape(-1, g.shape[-1]).mean(0) for g in gates.values())
+    assert found.file == str(file)
+    assert found.row is None
+    order = sorted(range(3), key=lambda c: -outputs[0, c])
+    names = ["bag", "coat", "dress"]
+    assert [one.name for one in found.classes] == [names[c] for c in order]
+    assert [one.probability for one in found.classes] == pytest.approx(
+        [outputs[0, c] for c in order]
+    )
+    (expert,) = found.experts
+    assert expert.layer == "moe_0_0_gate"
+    assert expert.expert == str(means.argmax())
+    assert expert.share == pytest.approx(means.max() / means.sum(), rel=1e-4)
+
+
+def test_images_are_cut_and_scaled_and_made_grey(tmp_path):
+    wide = np.full((16, 24, 3), 255, "uint8")
+    wide[:, 4:20] = np.repeat(pixels(16, 16, 1), 3, axis=-1)
+    file = save_image(tmp_path / "wide.png", wide)
+    rows, many = read_image(file, (16, 16, 1))
+    assert not many
+    np.testing.assert_array_equal(rows[0, ..., 0], wide[:, 4:20, 0])
+    rows, _ = read_image(file, (8, 8, 1))
+    assert (rows.shape, rows.dtype) == ((1, 8, 8, 1), "float32")
+    expected = Image.fromarray(wide[:, 4:20, 0]).resize((8, 8), 2)
+    # At the edge, Pillow looks beyond it.
+    np.testing.assert_allclose(
+        rows[0, :, 1:-1, 0], np.asarray(expected)[:, 1:-1], atol=1
+    )
+
+
+def test_a_colour_model_reads_colours(tmp_path):
+    model = tiny_model(input_shape=(8, 8, 3))
+    values = pixels(8, 8, 3)
+    (found,) = predict_files(
+        model, [save_image(tmp_path / "a.png", values)], classes="abc"
+    )
+    outputs, _ = expect(model, values[None])
+    assert found.classes[0].name == "abc"[outputs[0].argmax()]
+    assert found.classes[0].probability == pytest.approx(outputs[0].max())
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1)])
+def test_an_array_of_one_has_no_rows(preset, tmp_path, shape):
+    np.save(tmp_path / "one.npy", pixels(*shape))
+    (found,) = predict_files(preset, [tmp_path / "one.npy"])
+    assert found.row is None
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8), (5, 8, 8, 1), (1, 8, 8)])
+def test_an_array_of_many_is_predicted_in_batches(preset, tmp_path, shape):
+    values = draw(*shape)
+    np.save(tmp_path / "many.npy", values)
+    np.save(tmp_path / "one.npy", values[0])
+    files = [tmp_path / "many.npy", tmp_path / "one.npy"]
+    found = predict_files(preset, files, top=1, batch_size=2)
+    assert [one.row for one in found] == [*range(shape[0]), None]
+    rows = np.concatenate([values, values[:1]]).reshape(-1, 8, 8, 1)
+    outputs, _ = expect(load_preset(preset).model, rows)
+    scores = [one.classes[0].probability for one in found]
+    np.testing.assert_allclose(scores, outputs.max(axis=1), atol=1e-5)
+    assert all(len(one.classes) == 1 for one in found)
+
+
+def test_no_files_no_predictions(preset):
+    assert predict_files(preset, []) == []
+
+
+def test_experts_of_several_banks_carry_the_banks_name(tmp_path):
+    model = build_image_moe((8, 8, 1), 3, experts={"conv": 2, "recurrent": 2})
+    np.save(tmp_path / "many.npy", draw(20, 8, 8, 1))
+    found = predict_files(model, [tmp_path / "many.npy"])
+    _, gates = expect(model, draw(20, 8, 8, 1))
+    names = [f"{k}_experts {i}" for k in ("conv", "recurrent") for i in (0, 1)]
+    expected = [names[e] for e in gates["gating"].argmax(axis=-1)]
+    assert [one.experts[0].expert for one in found] == expected
+
+
+def test_a_model_without_gates_has_no_experts(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(x))
+    np.save(tmp_path / "one.npy", draw(8, 8, 1))
+    (found,) = predict_files(model, [tmp_path / "one.npy"])
+    assert found.experts == ()
+    assert {one.name for one in found.classes} == {"0", "1"}
+
+
+# --- models ---
+
+
+def test_a_keras_file_and_a_run_have_numbers_for_classes(tmp_path):
+    tiny_model().save(tmp_path / "model.keras")
+    for name in (tmp_path / "model.keras", tmp_path):
+        trained = load_trained(name)
+        assert trained.classes == ("0", "1", "2")
+        assert trained.task == "image"
+        assert trained.name == str(name)
+
+
+def test_a_folder_of_several_runs_is_not_guessed_at(tmp_path):
+    for seed in ("0", "1"):
+        (tmp_path / seed).mkdir()
+        (tmp_path / seed / "model.keras").write_text("")
+    with pytest.raises(ValueError, match="several trained models") as error:
+        load_trained(tmp_path)
+    assert str(tmp_path / "1") in str(error.value)
+
+
+def test_a_broken_model_file_is_named(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match=r"load_trained: .*model\.keras"):
+        load_trained(path)
+
+
+def test_a_lambda_in_a_model_file_is_not_run(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Lambda(lambda x: x, output_shape=(8, 8, 1))(inputs)
+    keras.Model(inputs, x).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="cannot be read as a Keras model"):
+        load_trained(tmp_path / "model.keras")
+
+
+def test_a_model_for_no_known_task_is_refused():
+    inputs = keras.Input((5,))
+    moe = MixtureOfExperts(DenseExpert(3, 2), GatingLayer(2))
+    model = keras.Model(inputs, moe(inputs))
+    with pytest.raises(ValueError, match=r"images \(B, H, W, C\) to classes"):
+        predict_files(model, [])
+
+
+def test_what_is_no_distribution_is_refused(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    np.save(tmp_path / "one.npy", draw(8, 8, 1))
+    with pytest.raises(ValueError, match="must return probabilities"):
+        predict_files(model, [tmp_path / "one.npy"])
+
+
+def test_a_preset_of_a_task_without_files_is_refused(tmp_path):
+    save_tiny(tmp_path / "toy", task="sound")
+    with pytest.raises(ValueError, match=r"must be one of image.*sound"):
+        predict_files(tmp_path / "toy", ["a.npy"])
+
+
+def test_wrong_names_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="one name for each of the 3 outputs"):
+        predict_files(tiny_model(), [], classes=["one"])
+    save_preset(tiny_model(), tmp_path / "x", {**METADATA, "classes": ["one"]})
+    with pytest.raises(ValueError, match="one name for each of the 3 outputs"):
+        predict_files(tmp_path / "x", [])
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.png", b"no picture", "cannot be read as an image"),
+        ("a.jpg", b"", "cannot be read as an image"),
+        ("a.npy", b"no array", "cannot be read as an array"),
+        ("a.npy", b"", "cannot be read as an array"),
+        ("a.txt", b"", r"must end in \.png, \.jpg, \.jpeg, \.npy"),
+        ("a.npz", b"", r"must end in \.png, \.jpg, \.jpeg, \.npy"),
+    ],
+)
+def test_a_file_that_is_none_is_named(preset, tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        predict_files(preset, [tmp_path / name])
+    assert str(tmp_path / name) in str(error.value)
+
+
+def test_an_image_that_is_cut_off_is_named(preset, tmp_path):
+    path = save_image(tmp_path / "a.png", pixels(64, 64))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        predict_files(preset, [path])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((7, 8)), r"shape \(8, 8, 1\), or many.*shape=\(7, 8\)"),
+        (np.float32(1), r"shape=\(\)"),
+        (np.full((8, 8), np.nan), "finite numbers"),
+        (np.full((8, 8), "a"), "finite numbers"),
+        (np.array([[object()]]), "cannot be read as an array.*pickle"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_named(preset, tmp_path, values, message):
+    np.save(tmp_path / "a.npy", values, allow_pickle=True)
+    with pytest.raises(ValueError, match=message):
+        predict_files(preset, [tmp_path / "a.npy"])
+
+
+def test_a_missing_file_is_named(preset):
+    with pytest.raises(ValueError, match=r"no such file.*none\.png"):
+        predict_files(preset, ["none.png"])
+
+
+@pytest.mark.parametrize("option", ["top", "batch_size"])
+def test_counts_are_above_zero(preset, option):
+    with pytest.raises(ValueError, match=f"predict_files: `{option}` must"):
+        predict_files(preset, [], **{option: 0})
