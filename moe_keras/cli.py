@@ -216,7 +216,7 @@ def evaluate(
             console.print(f"Read [bold]{evaluation.file}[/bold]")
 
 
-add_commands(app, quiet_start)
+add_commands(app, quiet_start, plain_errors)
 
 
 def main() -> None:

@@ -1,22 +1,23 @@
 """The commands `list` and `predict`."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-Start = Callable[[], AbstractContextManager[None]]
+Context = Callable[[], AbstractContextManager[None]]
 
 
-def add_commands(app: typer.Typer, start: Start) -> None:
+def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
     """Add the commands.
 
     Args:
         app: what they are commands of.
         start: a context in which Keras is imported.
+        errors: a context in which errors are said in a sentence.
     """
 
     @app.command("list")
@@ -29,7 +30,7 @@ def add_commands(app: typer.Typer, start: Start) -> None:
         ] = False,
     ) -> None:
         """List the trained models that come with the package."""
-        with _plain_errors():
+        with errors():
             with start():
                 from moe_keras.prediction import report
                 from moe_keras.zoo import list_presets
@@ -65,7 +66,7 @@ def add_commands(app: typer.Typer, start: Start) -> None:
         ] = None,
     ) -> None:
         """Say what a trained model sees in files, and which expert decided."""
-        with _plain_errors():
+        with errors():
             if out is not None and out.suffix not in (".csv", ".json"):
                 raise ValueError(f"--out must end in .csv or .json, not {out}")
             with start():
@@ -82,13 +83,3 @@ def add_commands(app: typer.Typer, start: Start) -> None:
                 Console().print(report.predictions_table(found))
             else:
                 typer.echo(f"wrote {out}")
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Say what a user can mend in a sentence, and leave with code 2."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error

@@ -31,3 +31,13 @@ def join_axes(tensor: Any, depth: int) -> Any:
     if tensor is None or depth == 1:
         return tensor
     return ops.reshape(tensor, (-1, *ops.shape(tensor)[depth:]))
+
+
+def read_layers(config: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A config with the layers under these names made; None stays None."""
+    made = {
+        name: keras.saving.deserialize_keras_object(config[name])
+        for name in names
+        if config.get(name) is not None
+    }
+    return {**config, **made}

@@ -38,6 +38,9 @@ class Fusion(keras.layers.Layer):
         float `(P..., R...)`.
     """
 
+    # Whether a factor common to all gates of a row is lost in the loss.
+    loses_scale = False
+
     def __init__(self, drop_non_finite: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.drop_non_finite = drop_non_finite

@@ -114,6 +114,21 @@ class Gate(keras.layers.Layer):
         return self.choices < self.num_experts
 
     @property
+    def learns_by_scale(self) -> bool:
+        """Whether some router shows only in a factor common to a row's gates.
+
+        With one gate per row the factor is that gate. What divides by the sum
+        of the gates, as a cross-entropy of probabilities does, then leaves that
+        router without a gradient from the task.
+        """
+        return self.choices == 1 < self.num_experts
+
+    @property
+    def assumed_load(self) -> list[float]:
+        """Share of the rows that reach each expert, where none is measured."""
+        return [self.choices / self.num_experts] * self.num_experts
+
+    @property
     def router_dtype(self) -> str:
         """float32, or float64 under a float64 policy."""
         return "float64" if self.compute_dtype == "float64" else "float32"

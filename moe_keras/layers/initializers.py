@@ -8,6 +8,29 @@ from keras import ops
 from moe_keras.layers.registration import register
 
 
+def numbered(initializer: Any, number: int) -> Any:
+    """The initializer for weight `number` of several that it is to draw.
+
+    One that is called twice, or that has an integer as its seed, gives the same
+    values twice. Here the seed goes up by the number.
+
+    Args:
+        initializer: `keras.initializers.Initializer`, or a function, which is
+            returned as it is.
+        number: int >= 0; for 0 it draws what it would draw by itself.
+    """
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    seed = getattr(initializer, "seed", None)
+    if isinstance(seed, keras.random.SeedGenerator):
+        return initializer  # which draws anew in every call
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += number
+    # From a config without a seed, Keras makes a new one each time.
+    return type(initializer).from_config(config)
+
+
 @register
 class PerExpert(keras.initializers.Initializer):
     """Draw every expert's weights on their own, with the fans of one expert.
@@ -32,19 +55,10 @@ class PerExpert(keras.initializers.Initializer):
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         return ops.stack(
             [
-                self._for_expert(e)(tuple(shape[1:]), dtype=dtype)
+                numbered(self.base, e)(tuple(shape[1:]), dtype=dtype)
                 for e in range(shape[0])
             ]
         )
-
-    def _for_expert(self, expert: int) -> Any:
-        if not isinstance(self.base, keras.initializers.Initializer):
-            return self.base
-        config = self.base.get_config()
-        if isinstance(config.get("seed"), int):
-            config["seed"] += expert
-        # From a config without a seed, Keras makes a new one each time.
-        return type(self.base).from_config(config)
 
     def get_config(self) -> dict[str, Any]:
         return {"base": keras.initializers.serialize(self.base)}

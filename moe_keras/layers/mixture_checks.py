@@ -41,6 +41,17 @@ def check_parts(
             **{name: part},
         )
     check_width(owner, getattr(gate, "num_experts", num_experts), num_experts)
+    require(
+        not getattr(fusion, "loses_scale", False)
+        or not getattr(gate, "learns_by_scale", False),
+        owner,
+        "`fusion` must not be a linear pool where a row gets a single gate, or "
+        "a single group: a cross-entropy cancels that factor, and the router's "
+        "gradient with it. Use LogitFusion('logarithmic'), or a larger `top_k`"
+        ".",
+        fusion=fusion,
+        gate=gate,
+    )
 
 
 def check_width(owner: str, width: int | None, num_experts: int) -> None:
@@ -54,19 +65,19 @@ def check_width(owner: str, width: int | None, num_experts: int) -> None:
 
 
 def check_capacity(
-    capacity_factor: Any, eval_capacity_factor: Any, overflow: Any
+    owner: str, capacity_factor: Any, eval_capacity_factor: Any, overflow: Any
 ) -> None:
     """Refuse what capacity dispatch could not work with."""
     require(
         min(capacity_factor, eval_capacity_factor) > 0,
-        OWNER,
+        owner,
         "capacity factors must be above 0.",
         capacity_factor=capacity_factor,
         eval_capacity_factor=eval_capacity_factor,
     )
     require(
         overflow in OVERFLOWS,
-        OWNER,
+        owner,
         f"`overflow` must be one of {OVERFLOWS}.",
         overflow=overflow,
     )

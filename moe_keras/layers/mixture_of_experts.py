@@ -7,7 +7,12 @@ from keras import ops
 
 from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
-from moe_keras.layers.calls import call_with, cast_floats, join_axes
+from moe_keras.layers.calls import (
+    call_with,
+    cast_floats,
+    join_axes,
+    read_layers,
+)
 from moe_keras.layers.dispatches import DISPATCHES, Choice, pick_dispatch
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
@@ -102,7 +107,7 @@ class MixtureOfExperts(keras.layers.Layer):
         self.experts = read_banks(experts)
         self.banks = BankList(self.experts, OWNER)
         check_parts(OWNER, self.num_experts, gate, fusion, shared)
-        check_capacity(capacity_factor, eval_capacity_factor, overflow)
+        check_capacity(OWNER, capacity_factor, eval_capacity_factor, overflow)
         if isinstance(gate, Gate):
             gate.serves_samples = self.banks.reads_samples
         self.gate = gate
@@ -266,9 +271,5 @@ class MixtureOfExperts(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MixtureOfExperts":
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name])
-            for name in ("experts", "gate", "fusion", "shared")
-            if config.get(name) is not None
-        }
-        return cls(**{**config, **parts})
+        names = ("experts", "gate", "fusion", "shared")
+        return cls(**read_layers(config, *names))

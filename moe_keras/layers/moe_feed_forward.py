@@ -6,9 +6,11 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.calls import read_layers
 from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.gating.gating_layer import GatingLayer
-from moe_keras.layers.mixture_checks import check_parts
+from moe_keras.layers.initializers import numbered
+from moe_keras.layers.mixture_checks import check_capacity, check_parts
 from moe_keras.layers.mixture_of_experts import MixtureOfExperts
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost, count_layer
@@ -40,12 +42,26 @@ class MoEFeedForward(keras.layers.Layer):
         dispatch: see `MixtureOfExperts`. Defaults to `"auto"`.
         gate: layer from inputs to gates; None for a `GatingLayer` that scores
             every position. Defaults to `None`.
+        capacity_factor: float > 0; this and the next three are those of
+            `MixtureOfExperts`, for `dispatch="capacity"`. Defaults to `1.25`.
+        eval_capacity_factor: float > 0. Defaults to `2.0`.
+        batch_priority: bool. Defaults to `False`.
+        overflow: `"report"` or `"error"`. Defaults to `"report"`.
+        kernel_initializer: for one expert's kernels, and the shared expert's;
+            every expert has draws of its own. Defaults to `"he_normal"`.
+        expert_dropout: float in [0, 1), of the gate that is made here: how
+            often an expert is out of service for a whole batch in training. A
+            `gate` of your own has its own. Defaults to `0.0`.
+        fusion: layer from `[outputs, gates]` to the result; None for
+            `WeightedFusion()`. Defaults to `None`.
         **kwargs: `keras.layers.Layer` arguments.
 
     Call arguments:
         inputs: float `(..., D)`.
         mask: bool `(...)` or None. Padding is routed to no expert and counts in
             no loss; the shared expert and the linear map do not see the mask.
+        expert_mask: bool `(E,)` or None; see `MixtureOfExperts`. The shared
+            expert is always in service.
         training: bool or None.
 
     Returns:
@@ -74,6 +90,13 @@ class MoEFeedForward(keras.layers.Layer):
         use_bias: bool = True,
         dispatch: str = "auto",
         gate: keras.layers.Layer | None = None,
+        capacity_factor: float = 1.25,
+        eval_capacity_factor: float = 2.0,
+        batch_priority: bool = False,
+        overflow: str = "report",
+        kernel_initializer: Any = "he_normal",
+        expert_dropout: float = 0.0,
+        fusion: keras.layers.Layer | None = None,
         **kwargs: Any,
     ):
         # The gate reads the inputs as they come, as in the mixture.
@@ -95,6 +118,17 @@ class MoEFeedForward(keras.layers.Layer):
             "`dropout` must be in [0, 1).",
             dropout=dropout,
         )
+        require(
+            not expert_dropout or gate is None,
+            "MoEFeedForward",
+            "`expert_dropout` is for the gate that is made here; give it to "
+            "the `gate` that you hand in.",
+            expert_dropout=expert_dropout,
+            gate=gate,
+        )
+        check_capacity(
+            "MoEFeedForward", capacity_factor, eval_capacity_factor, overflow
+        )
         self.num_experts = num_experts
         self.hidden_units = hidden_units
         self.top_k = top_k
@@ -105,16 +139,24 @@ class MoEFeedForward(keras.layers.Layer):
         self.dropout = dropout
         self.use_bias = use_bias
         self.dispatch = dispatch
+        self.capacity_factor = capacity_factor
+        self.eval_capacity_factor = eval_capacity_factor
+        self.batch_priority = batch_priority
+        self.overflow = overflow
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.expert_dropout = expert_dropout
+        self.fusion = fusion
         self._own_gate = gate is None
         if gate is None:
             gate = GatingLayer(
                 num_experts,
                 top_k,
                 level="position",
+                expert_dropout=expert_dropout,
                 dtype=self.dtype_policy,
                 name=f"{self.name}_gate",
             )
-        check_parts("MoEFeedForward", num_experts, gate=gate)
+        check_parts("MoEFeedForward", num_experts, gate, fusion)
         self.gate = gate
         self.supports_masking = True
 
@@ -129,7 +171,12 @@ class MoEFeedForward(keras.layers.Layer):
         self.mixture = MixtureOfExperts(
             self._bank(width, self.num_experts, self.hidden_units, "experts"),
             self.gate,
+            self.fusion,
             dispatch=self.dispatch,
+            capacity_factor=self.capacity_factor,
+            eval_capacity_factor=self.eval_capacity_factor,
+            batch_priority=self.batch_priority,
+            overflow=self.overflow,
             dtype=self.dtype_policy,
             name=f"{self.name}_mixture",
         )
@@ -146,6 +193,8 @@ class MoEFeedForward(keras.layers.Layer):
             self._linear.build(input_shape)
 
     def _bank(self, width: int, count: int, hidden: int, name: str) -> Any:
+        # Another draw for the shared expert, behind those of the others.
+        first = self.num_experts if name == "shared" else 0
         return DenseExpert(
             width,
             count,
@@ -154,14 +203,21 @@ class MoEFeedForward(keras.layers.Layer):
             self.activation,
             dropout=self.dropout,
             use_bias=self.use_bias,
+            kernel_initializer=numbered(self.kernel_initializer, first),
             dtype=self.dtype_policy,
             name=name,
         )
 
     def call(
-        self, inputs: Any, mask: Any = None, training: bool | None = None
+        self,
+        inputs: Any,
+        mask: Any = None,
+        expert_mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
-        outputs = self.mixture(inputs, mask=mask, training=training)
+        outputs = self.mixture(
+            inputs, mask=mask, expert_mask=expert_mask, training=training
+        )
         if self._shared is not None:
             shared = self._shared(inputs, training=training)
             outputs = outputs + ops.squeeze(shared, axis=-2)
@@ -195,24 +251,22 @@ class MoEFeedForward(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
+        plain = (
+            "num_experts hidden_units top_k gated shared_units residual "
+            "dropout use_bias dispatch capacity_factor eval_capacity_factor "
+            "batch_priority overflow expert_dropout"
+        )
         return {
             **super().get_config(),
-            "num_experts": self.num_experts,
-            "hidden_units": self.hidden_units,
-            "top_k": self.top_k,
+            **{name: getattr(self, name) for name in plain.split()},
             "activation": keras.activations.serialize(self.activation),
-            "gated": self.gated,
-            "shared_units": self.shared_units,
-            "residual": self.residual,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
-            "dispatch": self.dispatch,
             "gate": None if self._own_gate else serialize(self.gate),
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "fusion": None if self.fusion is None else serialize(self.fusion),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MoEFeedForward":
-        gate = config.get("gate")
-        if gate is not None:
-            gate = keras.saving.deserialize_keras_object(gate)
-        return cls(**{**config, "gate": gate})
+        return cls(**read_layers(config, "gate", "fusion"))

@@ -72,8 +72,10 @@ def count_multiply_adds(
         input_shape: shape of one example, without the batch, for models that
             declare None somewhere. Defaults to the declared shape.
         expert_load: for each mixture, by its name, how many of its rows reach
-            each expert: `(E,)` means in [0, 1] whose sum is K. Without it, an
-            even load is assumed, which changes `active` only where experts of
+            each expert: `(E,)` means in [0, 1]. Without it, an even load is
+            assumed, whose sum is K: what is known of a gate with `top_k`, the
+            most that a row can have under `top_p`, and the capacity factor of
+            expert choice. It matters under `top_p`, and where experts of
             different cost share one sparse gate.
 
     Returns:
@@ -122,8 +124,14 @@ class _Counter:
         for name in (layer.name, gate.name):
             if name in self._expert_load:
                 return self._expert_load[name]
+        if hasattr(gate, "assumed_load"):
+            load: Sequence[float] = gate.assumed_load
+            return load
+        # A gate of the user's own, which need not say how many it chooses.
         experts = getattr(gate, "num_experts", None)
-        return None if experts is None else [gate.choices / experts] * experts
+        if experts is None or not hasattr(gate, "choices"):
+            return None
+        return [gate.choices / experts] * experts
 
 
 def count_layer(

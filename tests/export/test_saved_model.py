@@ -99,6 +99,29 @@ def test_nothing_is_assigned_in_an_artefact(tmp_path):
         assert not assigns
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_load_bias_is_read_in_an_artefact_and_not_assigned(trained, tmp_path):
+    gate = GatingLayer(4, top_k=2, load_bias=0.5, name="gate")
+    tokens = keras.Input((4,), name="x")
+    moe = MixtureOfExperts(DenseExpert(3, 4), gate)
+    model = keras.Model(tokens, moe(tokens))
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    if trained:
+        model.compile("sgd", "mse")
+        model.fit(x, x[:, :3], verbose=0)
+        assert np.any(gate.selection_bias.numpy() != 0)
+    export_saved_model(model, tmp_path)
+    artefact = tf.saved_model.load(str(tmp_path))
+    for endpoint in ("serving_default", "explain"):
+        names = node_names(artefact, endpoint)
+        assert not {name for name in names if "Assign" in name}
+        # Asking twice gives the same answer.
+        serve = artefact.signatures[endpoint]
+        for _ in range(2):
+            served = serve(x=tf.constant(x))["outputs"]
+            np.testing.assert_allclose(served, model(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("dispatch", ["dense", "capacity"])
 def test_static_artefacts_compile_with_xla(tmp_path, dispatch):
     model = tokens_model("sorted")

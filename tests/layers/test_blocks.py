@@ -268,36 +268,3 @@ def test_saved_model_of_any_length(tmp_path):
         if isinstance(layer, MixtureOfExperts)
     ]
     assert [mixture.dispatch for mixture in mixtures] == ["auto"]
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: MoEFeedForward(0, 4), "MoEFeedForward: `num_experts` must be "
-         "an integer above 0. Received: num_experts=0"),
-        (lambda: MoEFeedForward(4, 0), "MoEFeedForward: `hidden_units` must be "
-         "an integer above 0. Received: hidden_units=0"),
-        (lambda: MoEFeedForward(4, 4, shared_units=0), "MoEFeedForward: "
-         "`shared_units` must be an integer above 0. Received: shared_units=0"),
-        (lambda: MoEFeedForward(4, 4, dropout=1.0), "MoEFeedForward: `dropout` "
-         "must be in [0, 1). Received: dropout=1.0"),
-        (lambda: MoEFeedForward(4, 4).build((None, None)), "MoEFeedForward: "
-         "`inputs` must be (..., D) with a known D. Received: "
-         "input_shape=(None, None)"),
-        (lambda: MoETransformerBlock(0, 3, 4, 5), "MoETransformerBlock: "
-         "`num_heads` must be an integer above 0. Received: num_heads=0"),
-        (lambda: MoETransformerBlock(2, 0, 4, 5), "MoETransformerBlock: "
-         "`key_dim` must be an integer above 0. Received: key_dim=0"),
-        (lambda: MoETransformerBlock(2, 3, 4, 5, dropout=-1), "MoETransformer"
-         "Block: `dropout` must be in [0, 1). Received: dropout=-1"),
-        (lambda: MoETransformerBlock(2, 3, 4, 5, epsilon=0.0), "MoETransformer"
-         "Block: `epsilon` must be above 0. Received: epsilon=0.0"),
-        (lambda: MoETransformerBlock(2, 3, 4, 5).build((2, 5)),
-         "MoETransformerBlock: `inputs` must be (B, T, D) with a known D. "
-         "Received: input_shape=(2, 5)"),
-    ],
-)  # fmt: skip
-def test_errors_name_the_argument(make, message):
-    with pytest.raises(ValueError, match=r"^MoE") as error:
-        make()
-    assert str(error.value) == message

@@ -133,6 +133,15 @@ def test_gates_keep_their_sum():
     assert_close(layer([outputs, gates]), total * alive[:, None])
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_attention_kernels_start_different(seed):
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    layer = AttentionFusion(3, kernel_initializer=initializer)
+    layer.build([(None, 2, 5), (None, 2)])
+    weights = weights_by_name(layer)
+    assert np.all(weights["key_kernel"] != weights["query_kernel"])
+
+
 def test_attention_with_equal_scores_is_the_weighted_sum():
     outputs, gates = draw(6, 3, 4), random_gates((6, 3))
     layer = AttentionFusion(5, kernel_initializer="zeros")

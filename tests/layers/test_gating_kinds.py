@@ -1,5 +1,6 @@
 """Uniform, hash, expert choice and hierarchical gates, against the loops."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -132,8 +133,12 @@ def test_hierarchical_losses():
     assert everyone.losses == []
 
 
-def test_hierarchical_kernels_start_different():
-    layer = HierarchicalGating(3, 1)
+@pytest.mark.parametrize("seed", [None, 3, "generator"])
+def test_hierarchical_kernels_start_different(seed):
+    if seed == "generator":
+        seed = keras.random.SeedGenerator(3)
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    layer = HierarchicalGating(3, 1, kernel_initializer=initializer)
     layer.build((None, 5))
     kernel, group = numpy_of(layer.kernel), numpy_of(layer.group_kernel)
     assert np.all(kernel != group)

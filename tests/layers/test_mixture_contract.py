@@ -119,6 +119,15 @@ def test_per_expert_gives_the_fans_of_one_expert():
     assert not np.any(bank[0] == bank[1])
 
 
+def test_per_expert_goes_on_with_a_seed_generator():
+    generator = keras.random.SeedGenerator(3)
+    bank = numpy_of(
+        PerExpert(keras.initializers.HeNormal(seed=generator))((3, 4, 5))
+    )
+    assert np.all(bank[0] != bank[1])
+    assert np.all(bank[1] != bank[2])
+
+
 def test_per_expert_keeps_its_config():
     twin = PerExpert.from_config(PerExpert("he_normal").get_config())
     assert isinstance(twin.base, keras.initializers.HeNormal)

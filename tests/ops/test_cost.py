@@ -7,10 +7,12 @@ from keras import layers
 from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
+    ExpertChoiceGating,
     GatingLayer,
     MixtureOfExperts,
     ModelExpert,
     RecurrentExpert,
+    UniformGating,
     WeightedFusion,
 )
 from moe_keras.ops.cost import Cost, count_layer, count_multiply_adds
@@ -184,6 +186,53 @@ def test_load_matters_where_experts_differ():
     assert even.active == pytest.approx(always + (big + little) / 2)
     cost = count_multiply_adds(model, expert_load={"moe": [0.1, 0.9]})
     assert cost.active == pytest.approx(always + 0.1 * big + 0.9 * little)
+
+
+def small_and_large(gate):
+    """Two experts of different cost behind one gate."""
+    banks = [
+        DenseExpert(2, 1, name="small"),
+        DenseExpert(2, 1, hidden_units=6, name="large"),
+    ]
+    return MixtureOfExperts(banks, gate, name="moe")
+
+
+def test_expert_choice_runs_as_many_as_its_capacity():
+    moe = MixtureOfExperts(DenseExpert(4, 8), ExpertChoiceGating(8, 1.5))
+    cost = count_multiply_adds(model_of(moe, 7, 5))
+    gate, one = 7 * 5 * 8, 7 * (5 * 4 + 4)
+    assert cost.total == gate + 8 * one
+    assert cost.active == pytest.approx(gate + 1.5 * one)
+
+
+def test_top_p_is_the_most_that_a_row_can_have():
+    for kwargs, most in (({}, 8), ({"top_k": 3}, 3)):
+        gate = GatingLayer(8, top_p=0.5, **kwargs)
+        moe = MixtureOfExperts(DenseExpert(4, 8), gate, name="moe")
+        model = model_of(moe, 5)
+        cost = count_multiply_adds(model)
+        assert cost.active == pytest.approx(5 * 8 + most * (5 * 4 + 4))
+        # Measured, it is less.
+        load = {"moe": [0.2] * 8}
+        cost = count_multiply_adds(model, expert_load=load)
+        assert cost.active == pytest.approx(5 * 8 + 1.6 * (5 * 4 + 4))
+
+
+def test_fixed_weights_say_who_runs():
+    small, large = 1 * 2 + 2, 6 * (1 + 2) + 2
+    for weights, expected in (([1, 0], small), ([0, 3], large)):
+        moe = small_and_large(UniformGating(2, weights))
+        cost = count_multiply_adds(model_of(moe, 1))
+        assert cost.total == small + large
+        assert cost.active == pytest.approx(expected)
+
+
+def test_a_gate_that_does_not_say_what_it_chooses_runs_all():
+    class Own(layers.Dense):
+        num_experts = 2
+
+    cost = count_multiply_adds(model_of(small_and_large(Own(2)), 1))
+    assert cost.active == cost.total
 
 
 def test_hand_composed_bank_follows_its_gate():

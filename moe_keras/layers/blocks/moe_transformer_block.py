@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.calls import read_layers
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.moe_feed_forward import MoEFeedForward
 from moe_keras.layers.registration import register
@@ -31,14 +32,24 @@ class MoETransformerBlock(keras.layers.Layer):
             output and of the experts' hidden values. Defaults to `0.0`.
         epsilon: float > 0, of the two normalisations. Defaults to `1e-6`.
         dispatch: see `MixtureOfExperts`. Defaults to `"auto"`.
-        gate: layer from inputs to gates, or None; see `MoEFeedForward`.
-            Defaults to `None`.
+        gate: layer from inputs to gates, or None; this and the next seven are
+            those of `MoEFeedForward`. Defaults to `None`.
+        capacity_factor: float > 0. Defaults to `1.25`.
+        eval_capacity_factor: float > 0. Defaults to `2.0`.
+        batch_priority: bool. Defaults to `False`.
+        overflow: `"report"` or `"error"`. Defaults to `"report"`.
+        kernel_initializer: of the experts; the attention has Keras' own.
+            Defaults to `"he_normal"`.
+        expert_dropout: float in [0, 1). Defaults to `0.0`.
+        fusion: layer from `[outputs, gates]` to the result, or None. Defaults
+            to `None`.
         **kwargs: `keras.layers.Layer` arguments.
 
     Call arguments:
         inputs: float `(B, T, D)`.
         mask: bool `(B, T)` or None. Padding is not attended to and routed to no
             expert; what stands at padded positions afterwards means nothing.
+        expert_mask: bool `(E,)` or None; see `MixtureOfExperts`.
         training: bool or None.
 
     Returns:
@@ -69,6 +80,13 @@ class MoETransformerBlock(keras.layers.Layer):
         epsilon: float = 1e-6,
         dispatch: str = "auto",
         gate: keras.layers.Layer | None = None,
+        capacity_factor: float = 1.25,
+        eval_capacity_factor: float = 2.0,
+        batch_priority: bool = False,
+        overflow: str = "report",
+        kernel_initializer: Any = "he_normal",
+        expert_dropout: float = 0.0,
+        fusion: keras.layers.Layer | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -117,6 +135,13 @@ class MoETransformerBlock(keras.layers.Layer):
             dropout=dropout,
             dispatch=dispatch,
             gate=gate,
+            capacity_factor=capacity_factor,
+            eval_capacity_factor=eval_capacity_factor,
+            batch_priority=batch_priority,
+            overflow=overflow,
+            kernel_initializer=kernel_initializer,
+            expert_dropout=expert_dropout,
+            fusion=fusion,
             name=f"{self.name}_feed_forward",
             **policy,
         )
@@ -141,7 +166,11 @@ class MoETransformerBlock(keras.layers.Layer):
         self.supports_jit = self.feed_forward.supports_jit
 
     def call(
-        self, inputs: Any, mask: Any = None, training: bool | None = None
+        self,
+        inputs: Any,
+        mask: Any = None,
+        expert_mask: Any = None,
+        training: bool | None = None,
     ) -> Any:
         check_floats("MoETransformerBlock", inputs)
         check_mask("MoETransformerBlock", mask, inputs.shape[:2])
@@ -157,7 +186,10 @@ class MoETransformerBlock(keras.layers.Layer):
         )
         values = inputs + self._dropout_layer(attended, training=training)
         return values + self.feed_forward(
-            self.feed_forward_norm(values), mask=mask, training=training
+            self.feed_forward_norm(values),
+            mask=mask,
+            expert_mask=expert_mask,
+            training=training,
         )
 
     def resolve_dispatch(self) -> str:
@@ -184,20 +216,15 @@ class MoETransformerBlock(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         inner = self.feed_forward.get_config()
         shared = (
-            "num_experts",
-            "hidden_units",
-            "top_k",
-            "activation",
-            "gated",
-            "shared_units",
-            "dispatch",
-            "gate",
+            "num_experts hidden_units top_k activation gated shared_units "
+            "dispatch gate capacity_factor eval_capacity_factor "
+            "batch_priority overflow kernel_initializer expert_dropout fusion"
         )
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
             "key_dim": self.key_dim,
-            **{name: inner[name] for name in shared},
+            **{name: inner[name] for name in shared.split()},
             "causal": self.causal,
             "dropout": self.dropout,
             "epsilon": self.epsilon,
@@ -205,7 +232,4 @@ class MoETransformerBlock(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MoETransformerBlock":
-        gate = config.get("gate")
-        if gate is not None:
-            gate = keras.saving.deserialize_keras_object(gate)
-        return cls(**{**config, "gate": gate})
+        return cls(**read_layers(config, "gate", "fusion"))

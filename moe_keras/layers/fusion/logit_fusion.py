@@ -39,7 +39,8 @@ class LogitFusion(Fusion):
         a row without an expert. The linear pool's are those of a distribution
         if the gates of a row sum to 1: with `top_k=1` a constant is added, that
         a cross-entropy with `from_logits=True` cancels, and the gate's gradient
-        with it; the logarithmic pool keeps that gradient.
+        with it, so that a `MixtureOfExperts` refuses it; the logarithmic pool
+        keeps that gradient.
 
     Source: Stone (1961), Annals of Mathematical Statistics 32(4); Genest &
         Zidek (1986), Statistical Science 1(1); Jacobs et al. (1991), Neural
@@ -64,6 +65,11 @@ class LogitFusion(Fusion):
             pool=pool,
         )
         self.pool = pool
+
+    @property
+    def loses_scale(self) -> bool:
+        """Whether a cross-entropy cancels a factor common to all gates."""
+        return self.pool == "linear"
 
     def build_fusion(self, row_shape: tuple[int | None, ...]) -> None:
         require(

@@ -83,6 +83,11 @@ class ExpertChoiceGating(Gate):
         """Whether rows reach fewer experts than there are, on average."""
         return self.capacity_factor < self.num_experts
 
+    @property
+    def assumed_load(self) -> list[float]:
+        """Even: every expert takes c N / E rows."""
+        return [self.capacity_factor / self.num_experts] * self.num_experts
+
     def build(self, input_shape: Any) -> None:
         LinearScores.build(self, self.check_width(input_shape))
 

@@ -76,6 +76,11 @@ class HashGating(Gate):
         self.column = column
         self.salt = salt
 
+    @property
+    def learns_by_scale(self) -> bool:
+        """No: nothing is learned."""
+        return False
+
     def build(self, input_shape: Any) -> None:
         if self.column is None:
             return

@@ -7,6 +7,7 @@ from keras import ops
 
 from moe_keras.errors import is_count, require
 from moe_keras.layers.gate import Gate
+from moe_keras.layers.initializers import numbered
 from moe_keras.layers.registration import register
 from moe_keras.layers.router_losses import RouterLosses, check_coefficients
 from moe_keras.layers.router_scores import LinearScores, router_initializer
@@ -114,19 +115,20 @@ class HierarchicalGating(Gate):
         within = self.experts_per_group if self.top_k is None else self.top_k
         return groups * within
 
+    @property
+    def learns_by_scale(self) -> bool:
+        """Whether the groups' router, or both do; see `Gate`."""
+        lone_group = self.top_groups == 1 and self.groups > 1
+        return lone_group or super().learns_by_scale
+
     def build(self, input_shape: Any) -> None:
         width = self.check_width(input_shape)
         self.group_kernel = self.add_router_weight(
-            # A copy: one initializer gives the same values twice.
             (width, self.groups),
-            self._initializer_copy(),
+            numbered(self.kernel_initializer, 1),
             "group_kernel",
         )
         LinearScores.build(self, width)
-
-    def _initializer_copy(self) -> Any:
-        clone = getattr(self.kernel_initializer, "clone", None)
-        return self.kernel_initializer if clone is None else clone()
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None

@@ -77,6 +77,16 @@ class UniformGating(Gate):
         """K: how many experts have a weight above 0."""
         return sum(share > 0 for share in self._shares)
 
+    @property
+    def learns_by_scale(self) -> bool:
+        """No: nothing is learned."""
+        return False
+
+    @property
+    def assumed_load(self) -> list[float]:
+        """1 for an expert with a weight: it is reached by every row."""
+        return [float(share > 0) for share in self._shares]
+
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
     ) -> tuple[Any, Any]:

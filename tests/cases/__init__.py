@@ -1,0 +1,9 @@
+"""Every public layer, in the configurations that matter.
+
+A case is a class, a function that makes the arguments of `__init__`, and the
+positional arguments of the call.
+"""
+
+from tests.cases import experts, fusions, gates, mixtures
+
+CASES = {**gates.CASES, **experts.CASES, **fusions.CASES, **mixtures.CASES}

@@ -1,0 +1,120 @@
+"""Banks of experts that are put under the contract."""
+
+import keras
+
+from moe_keras.layers import (
+    ConvExpert,
+    DenseExpert,
+    ModelExpert,
+    RecurrentExpert,
+)
+from tests.tools import draw, random_gates
+
+ROWS = draw(24, 5)
+SEQUENCES = draw(8, 6, 5)
+IMAGES = draw(8, 5, 6, 2)
+GATES = random_gates((24, 3))
+FEW_GATES = random_gates((8, 2))
+POSITION_GATES = random_gates((8, 6, 3))
+
+
+def small_model():
+    return keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(4, activation="tanh")]
+    )
+
+
+CASES = {
+    "dense": (DenseExpert, lambda: {"units": 4}, (ROWS,)),
+    "dense_bank": (
+        DenseExpert,
+        lambda: {
+            "units": 4,
+            "num_experts": 3,
+            "hidden_units": 7,
+            "activation": "tanh",
+            "output_activation": "softmax",
+            "kernel_initializer": keras.initializers.GlorotUniform(seed=2),
+            "kernel_regularizer": keras.regularizers.L2(1e-3),
+        },
+        (SEQUENCES,),
+    ),
+    "dense_gated": (
+        DenseExpert,
+        lambda: {
+            "units": 4,
+            "num_experts": 3,
+            "dropout": 0.2,
+            "use_bias": False,
+        },
+        (ROWS, GATES),
+    ),
+    "dense_positions": (
+        DenseExpert,
+        lambda: {"units": 4, "num_experts": 3, "hidden_units": 6},
+        (SEQUENCES, POSITION_GATES),
+    ),
+    "dense_glu": (
+        DenseExpert,
+        lambda: {
+            "units": 4,
+            "num_experts": 3,
+            "hidden_units": 6,
+            "gated": True,
+            "activation": "silu",
+            "kernel_initializer": keras.initializers.GlorotUniform(seed=2),
+        },
+        (ROWS, GATES),
+    ),
+    "conv_maps": (
+        ConvExpert,
+        lambda: {"filters": 3, "num_experts": 2, "pool_size": 2},
+        (IMAGES,),
+    ),
+    "conv_projected": (
+        ConvExpert,
+        lambda: {
+            "filters": [3, 4],
+            "num_experts": 2,
+            "kernel_size": 2,
+            "pooling": "avg",
+            "output_units": 3,
+            "output_activation": "softmax",
+            "dropout": 0.2,
+            "activation": "tanh",
+            "linear_last": True,
+            "kernel_regularizer": "l2",
+            "kernel_initializer": "glorot_uniform",
+        },
+        (IMAGES, FEW_GATES),
+    ),
+    "conv_flat": (
+        ConvExpert,
+        lambda: {"filters": 3, "pooling": "flatten", "pool_size": 2},
+        (IMAGES,),
+    ),
+    "recurrent": (
+        RecurrentExpert,
+        lambda: {"units": 3, "num_experts": 2},
+        (SEQUENCES,),
+    ),
+    "recurrent_projected": (
+        RecurrentExpert,
+        lambda: {
+            "units": 3,
+            "num_experts": 2,
+            "cell": "lstm",
+            "bidirectional": True,
+            "output_units": 4,
+            "output_activation": "softmax",
+            "dropout": 0.2,
+        },
+        (IMAGES, FEW_GATES),
+    ),
+    "model": (ModelExpert, lambda: {"model": small_model()}, (ROWS,)),
+    "model_frozen": (
+        ModelExpert,
+        lambda: {"model": small_model(), "trainable": False},
+        (ROWS, random_gates((24, 1))),
+    ),
+}

@@ -1,0 +1,159 @@
+"""Mixtures and blocks that are put under the contract."""
+
+import keras
+
+from moe_keras.layers import (
+    AttentionFusion,
+    ConvExpert,
+    DenseExpert,
+    GatingLayer,
+    MixtureOfExperts,
+    MoEFeedForward,
+    MoETransformerBlock,
+    RecurrentExpert,
+    SoftMoE,
+    WeightedFusion,
+)
+from tests.tools import draw
+
+ROWS = draw(24, 5)
+SEQUENCES = draw(8, 6, 5)
+IMAGES = draw(8, 5, 6, 2)
+HOT = "glorot_normal"  # larger than the default, so that no two gates tie
+
+CASES = {
+    "feed_forward": (
+        MoEFeedForward,
+        lambda: {"num_experts": 4, "hidden_units": 6},
+        (SEQUENCES,),
+    ),
+    "feed_forward_full": (
+        MoEFeedForward,
+        lambda: {
+            "num_experts": 3,
+            "hidden_units": 6,
+            "activation": "silu",
+            "gated": True,
+            "shared_units": 4,
+            "residual": True,
+            "dropout": 0.2,
+            "use_bias": False,
+            "dispatch": "dense",
+            "gate": GatingLayer(3, 1, level="position", kernel_initializer=HOT),
+        },
+        (SEQUENCES,),
+    ),
+    "transformer": (
+        MoETransformerBlock,
+        lambda: {
+            "num_heads": 2,
+            "key_dim": 3,
+            "num_experts": 3,
+            "hidden_units": 6,
+            "top_k": None,
+            "gated": True,
+            "shared_units": 4,
+            "causal": True,
+            "dropout": 0.2,
+        },
+        (SEQUENCES,),
+    ),
+    "transformer_sparse": (
+        MoETransformerBlock,
+        lambda: {
+            "num_heads": 2,
+            "key_dim": 3,
+            "num_experts": 4,
+            "hidden_units": 6,
+        },
+        (SEQUENCES,),
+    ),
+    "feed_forward_capacity": (
+        MoEFeedForward,
+        lambda: {
+            "num_experts": 4,
+            "hidden_units": 6,
+            "dispatch": "capacity",
+            "capacity_factor": 4.0,
+            "eval_capacity_factor": 2.0,
+            "batch_priority": True,
+            "overflow": "error",
+            "kernel_initializer": keras.initializers.GlorotUniform(seed=2),
+            # Rarely more than one, so that there is something to choose.
+            "expert_dropout": 0.05,
+            "fusion": AttentionFusion(3, drop_non_finite=True),
+        },
+        (SEQUENCES,),
+    ),
+    "transformer_capacity": (
+        MoETransformerBlock,
+        lambda: {
+            "num_heads": 2,
+            "key_dim": 3,
+            "num_experts": 4,
+            "hidden_units": 6,
+            "dispatch": "capacity",
+            "capacity_factor": 4.0,
+            "kernel_initializer": HOT,
+            "fusion": WeightedFusion(drop_non_finite=True),
+        },
+        (SEQUENCES,),
+    ),
+    "soft": (
+        SoftMoE,
+        lambda: {
+            "experts": DenseExpert(4, 3, hidden_units=6, activation="gelu"),
+            "slots_per_expert": 2,
+        },
+        (SEQUENCES,),
+    ),
+    "soft_maps": (
+        SoftMoE,
+        lambda: {"experts": DenseExpert(4, 2), "kernel_initializer": HOT},
+        (IMAGES,),
+    ),
+    "mixture_dense": (
+        MixtureOfExperts,
+        lambda: {"experts": DenseExpert(4, 3), "gate": GatingLayer(3)},
+        (ROWS,),
+    ),
+    "mixture_top_2": (
+        MixtureOfExperts,
+        lambda: {
+            "experts": DenseExpert(4, 4, hidden_units=6),
+            "gate": GatingLayer(4, top_k=2, noisy=True, seed=1),
+        },
+        (SEQUENCES,),
+    ),
+    "mixture_top_1_dense": (
+        MixtureOfExperts,
+        lambda: {
+            "experts": [DenseExpert(4, 3)],
+            "gate": GatingLayer(3, top_k=1, kernel_initializer=HOT),
+            "fusion": WeightedFusion(),
+            "shared": keras.layers.Dense(4),
+            "dispatch": "dense",
+        },
+        (ROWS,),
+    ),
+    "mixture_sorted": (
+        MixtureOfExperts,
+        lambda: {
+            "experts": DenseExpert(4, 3),
+            "gate": GatingLayer(3, top_k=2),
+            "dispatch": "sorted",
+        },
+        (ROWS,),
+    ),
+    "mixture_of_kinds": (
+        MixtureOfExperts,
+        lambda: {
+            "experts": [
+                ConvExpert(3, 1, pooling="max", output_units=4),
+                RecurrentExpert(3, 2, output_units=4),
+            ],
+            "gate": GatingLayer(3, top_k=2, kernel_initializer=HOT),
+        },
+        (draw(24, 4, 4, 2),),
+    ),
+}
