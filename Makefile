@@ -28,20 +28,20 @@ demo: .venv/.stamp-run ## train the demo's mixture and its dense twins
 	.venv/bin/moe-keras demo $(ARGS)
 
 test: .venv/.stamp-test ## run the tests without the slow ones, and some on JAX
-	KERAS_BACKEND=jax .venv/bin/python -m pytest -q -m "jax and not slow" $(ARGS)
-	.venv/bin/python -m pytest -m "not slow" $(ARGS)
+	KERAS_BACKEND=jax .venv/bin/python -m pytest -n auto -q -m "jax and not slow" $(ARGS)
+	.venv/bin/python -m pytest -n auto -m "not slow" $(ARGS)
 
 test-all: .venv/.stamp-test ## run all tests, and those for JAX and PyTorch
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n auto $(ARGS)
 	$(MAKE) test-backends
 
 test-backends: test-jax test-torch ## run the layers' tests on JAX and on PyTorch
 
 test-jax: .venv-jax/.stamp
-	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest $(PORTABLE_TESTS) $(ARGS)
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n auto $(PORTABLE_TESTS) $(ARGS)
 
 test-torch: .venv-torch/.stamp
-	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest $(PORTABLE_TESTS) $(ARGS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -n auto $(PORTABLE_TESTS) $(ARGS)
 
 check: .venv/.stamp-lint ## check style, format and types
 	.venv/bin/ruff check .
