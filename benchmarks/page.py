@@ -16,9 +16,14 @@ def write(results: dict, page: Path = PAGE) -> None:
 
 def fill(text: str, results: dict) -> str:
     """The page's text with its tables as the results have them."""
+    return put(text, tables(results))
+
+
+def put(text: str, content: str) -> str:
+    """A page's text with other content between its markers."""
     before, rest = text.split(START)
     _, after = rest.split(END)
-    return f"{before}{START}\n\n{tables(results)}\n\n{END}{after}"
+    return f"{before}{START}\n\n{content}\n\n{END}{after}"
 
 
 def tables(results: dict) -> str:
@@ -69,7 +74,7 @@ def _limit(entries: list[dict]) -> str:
         "ours ms",
         "ours / limit",
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _growth(entries: list[dict]) -> str:
@@ -82,7 +87,7 @@ def _growth(entries: list[dict]) -> str:
         )
         for entry in _measured(entries)
     ]
-    return _table(
+    return table(
         ("rows, E, k", "pass", "over the fewest experts", "over the limit"),
         rows,
     )
@@ -113,7 +118,7 @@ def _peers(entries: list[dict]) -> str:
     )
     notes = {entry["peer"]: entry["note"] for entry in measured}
     lines = [f"- {name}: {note}." for name, note in notes.items()]
-    return "\n\n".join([_table(head, rows), "\n".join(lines)])
+    return "\n\n".join([table(head, rows), "\n".join(lines)])
 
 
 def _measured(entries: list[dict]) -> list[dict]:
@@ -147,7 +152,8 @@ def _distance(value: float | None) -> str:
     return "not the same formula" if value is None else f"{value:.0e}"
 
 
-def _table(head: tuple, rows: list[tuple]) -> str:
+def table(head: tuple, rows: list[tuple]) -> str:
+    """A markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell) for cell in line) + " |" for line in lines

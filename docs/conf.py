@@ -34,7 +34,7 @@ napoleon_custom_sections = [("Call arguments", "params_style"), "Source"]
 
 # Nothing is looked up on the network, so classes of others have no target.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(keras|tensorflow|numpy|collections|typing|abc)\..*"),
+    (r"py:.*", r"(keras|tensorflow|numpy|collections|pathlib|typing|abc)\..*"),
     (r"py:.*", r"(Any|Layer|Initializer|Model|object|ValueError)"),
 ]
 

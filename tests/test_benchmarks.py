@@ -7,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from benchmarks import page
+from benchmarks import input_pipeline, page
 from benchmarks.timing import ratio, summary, time_in_turn
 
 on_tensorflow = pytest.mark.skipif(
@@ -55,3 +55,29 @@ def test_quick_run():
     entries = found["tensorflow"]["limit"]
     assert all(entry["ours"]["ratio"]["median"] > 0 for entry in entries)
     assert "Over the limit" in page.tables(found)
+
+
+@on_tensorflow
+def test_the_pipelines_page_shows_the_results():
+    results = json.loads(input_pipeline.RESULTS.read_text())
+    text = input_pipeline.PAGE.read_text()
+    assert page.put(text, input_pipeline.table(results)) == text
+    # What the pipeline is to be: seldom waited for, and cheap.
+    for entry in results["entries"]:
+        assert entry["waiting"] < 0.05
+        assert entry["batch_cpu_ms"] < 0.05 * entry["step_cpu_ms"]
+
+
+@on_tensorflow
+@pytest.mark.slow
+def test_a_quick_run_of_the_pipelines_benchmark():
+    before = input_pipeline.RESULTS.read_text()
+    command = [sys.executable, "-m", "benchmarks.input_pipeline", "--quick"]
+    done = subprocess.run(
+        command, cwd=page.ROOT, check=True, capture_output=True, text=True
+    )
+    entries = list(map(json.loads, done.stdout.splitlines()))
+    assert len(entries) == 4
+    assert all(entry["step_ms"] > 0 for entry in entries)
+    assert all(0 < entry["waiting"] < 1 for entry in entries)
+    assert input_pipeline.RESULTS.read_text() == before

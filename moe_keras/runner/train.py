@@ -99,6 +99,12 @@ def train_recipe(
     """
     console = console or Console()
     seed = recipe.seeds[0] if seed is None else seed
+    require(
+        0 <= seed < 2**32,
+        "train_recipe",
+        "`seed` must be in 0..2**32 - 1.",
+        seed=seed,
+    )
     rival = _find_baseline(recipe, baseline)
     folder = Path(out or Path("runs", recipe.name))
     folder = folder.joinpath(*([rival.name] if rival else []), str(seed))

@@ -1,8 +1,27 @@
 """Helpers around plain `compile` and `fit`, and recipes for whole trainings."""
 
 from moe_keras.training.builders import BUILDERS as BUILDERS
+from moe_keras.training.checkpoint import CheckpointError as CheckpointError
+from moe_keras.training.checkpoint import (
+    remove_checkpoints as remove_checkpoints,
+)
+from moe_keras.training.input_pipeline import InputPipeline as InputPipeline
 from moe_keras.training.progress import ProgressBar as ProgressBar
 from moe_keras.training.recipe import Recipe as Recipe
 from moe_keras.training.recipe_file import RecipeError as RecipeError
 from moe_keras.training.recipe_file import load_recipe as load_recipe
+from moe_keras.training.recipe_parts import Augmentation as Augmentation
+from moe_keras.training.recipe_parts import Baseline as Baseline
+from moe_keras.training.recipe_parts import Builder as Builder
+from moe_keras.training.recipe_parts import Data as Data
+from moe_keras.training.recipe_parts import Loss as Loss
+from moe_keras.training.recipe_parts import Monitor as Monitor
+from moe_keras.training.recipe_parts import Optimizer as Optimizer
+from moe_keras.training.recipe_parts import Schedule as Schedule
+from moe_keras.training.resumable import FitRecord as FitRecord
+from moe_keras.training.resumable import fit_resumable as fit_resumable
 from moe_keras.training.routing_log import RoutingLog as RoutingLog
+from moe_keras.training.schedule import RecipeSchedule as RecipeSchedule
+from moe_keras.training.smoothed_cross_entropy import (
+    SmoothedCrossEntropy as SmoothedCrossEntropy,
+)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -25,7 +26,7 @@ VARIANTS: dict[str, Mapping[str, Callable[..., Any]]] = {
 
 # What a builder is told by the data, where its signature asks for it.
 DATA_ARGUMENTS: dict[str, Callable[["Dataset"], Any]] = {
-    "input_shape": lambda data: data.train.inputs.shape[1:],
+    "input_shape": lambda data: np.shape(data.train.inputs)[1:],
     "num_classes": lambda data: len(data.classes),
 }
 _NOT_IN_RECIPES = {*DATA_ARGUMENTS, "name"}

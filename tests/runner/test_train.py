@@ -205,6 +205,11 @@ def test_another_task_is_refused(tmp_path):
         train(tmp_path, recipe=table)
 
 
+def test_a_seed_out_of_range(tmp_path):
+    with pytest.raises(ValueError, match="Received: seed=-1"):
+        train(tmp_path, seed=-1)
+
+
 def test_a_digest_tells_rows_apart():
     one, two = load_dataset("digits"), load_dataset("breast_cancer")
     assert digest(one.train) == digest(load_dataset("digits").train)
