@@ -123,6 +123,14 @@ class ProjectedBank(ExpertBank):
             outputs = ops.matmul(outputs, kernel) + bias
         return self.output_activation(outputs)
 
+    def finish_all(self, outputs: Any, training: bool | None) -> Any:
+        """What is behind the trunks, `(N, E, ..., F) -> (N, E, ..., U)`."""
+        outputs = self._dropout_layer(outputs, training=training)
+        if self.output_units is not None:
+            outputs = ops.einsum("nef,efu->neu", outputs, self.output_kernel)
+            outputs = outputs + self.output_bias
+        return self.output_activation(outputs)
+
     def row_output_shape(
         self, row_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
-from moe_keras.layers import ConvExpert
+from moe_keras.layers import ConvExpert, ExpertBank
 from tests import oracles
+from tests.gradients import gradients_of, random_projection
 from tests.tools import (
+    BACKEND,
     assert_close,
     draw,
     numpy_of,
@@ -61,6 +64,64 @@ def test_outputs_are_those_of_the_loops(config):
     layer = built(images, num_experts=2, **config)
     expected = oracles.run_bank(images, functions_of(layer))
     assert_close(layer(images), expected)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softmax"])
+@pytest.mark.parametrize("config", [*CONFIGS, {"filters": (32, 2)}])
+def test_all_at_once_is_one_by_one(config, activation, monkeypatch):
+    images = draw(3, 5, 6, 2)
+    layer = built(images, num_experts=3, activation=activation, **config)
+    wide = numpy_of(layer(images))
+    _, slopes, first = gradients_of(layer, (images,), random_projection)
+    monkeypatch.setattr(ConvExpert, "run_all", ExpertBank.run_all)
+    assert_close(layer(images), wide)
+    _, expected, of_images = gradients_of(layer, (images,), random_projection)
+    assert_close(first, of_images)
+    for one, other in zip(slopes, expected, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("filters", [(3,), (3, 2, 2)])
+def test_the_first_blocks_are_one_convolution(filters, monkeypatch):
+    images, gates = draw(6, 5, 6, 2), random_gates((6, 3))
+    layer = built(images, num_experts=3, filters=filters)
+    calls, convolve = [], ops.conv
+
+    def counting(*args, **kwargs):
+        calls.append(args)
+        return convolve(*args, **kwargs)
+
+    monkeypatch.setattr(ops, "conv", counting)
+    layer(images)
+    later = len(filters) - 1
+    assert len(calls) == 1 + later * (1 if BACKEND == "torch" else 3)
+    calls.clear()
+    # On TensorFlow, too many channels side by side take longer.
+    many = built(images, num_experts=3, filters=32)
+    calls.clear()
+    many(images)
+    assert len(calls) == (3 if BACKEND == "tensorflow" else 1)
+    calls.clear()
+    # Where rows are chosen, each expert reads its own.
+    layer(images, gates)
+    if BACKEND != "jax":
+        assert len(calls) == 3 * len(filters)
+
+
+def test_dropout_of_all_at_once_is_a_draw_for_each_expert():
+    images = draw(40, 5, 6, 2)
+    layer = built(images, filters=4, num_experts=2, pooling="avg", dropout=0.5)
+    for bank in layer.trainable_weights:
+        values = numpy_of(bank).copy()
+        values[1] = values[0]
+        bank.assign(values)
+    still = numpy_of(layer(images))
+    assert_close(still[:, 0], still[:, 1])
+    outputs = numpy_of(layer(images, training=True))
+    kept = outputs != 0
+    assert np.mean(kept[still != 0]) == pytest.approx(0.5, abs=0.15)
+    assert np.any(kept[:, 0] != kept[:, 1])
+    assert_close(outputs[kept], 2 * still[kept])
 
 
 @pytest.mark.parametrize("dispatch", ["auto", "dense"])

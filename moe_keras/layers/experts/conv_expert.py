@@ -10,9 +10,20 @@ from moe_keras.errors import is_count, require
 from moe_keras.layers.initializers import PerExpert
 from moe_keras.layers.projected_bank import ProjectedBank
 from moe_keras.layers.registration import register
-from moe_keras.ops import kernels
+from moe_keras.ops import convolution, kernels
 
 POOLINGS = (None, "avg", "max", "flatten")
+# Activations that do not care which channels stand side by side.
+ELEMENTWISE = (
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.leaky_relu,
+    keras.activations.elu,
+    keras.activations.gelu,
+    keras.activations.silu,
+    keras.activations.sigmoid,
+    keras.activations.tanh,
+)
 
 
 @register
@@ -162,29 +173,66 @@ class ConvExpert(ProjectedBank):
     def run_trunk(
         self, trunk: Any, rows: Any, mask: Any, training: bool | None
     ) -> Any:
-        maps, last = rows, len(trunk) - 1
-        for block, (kernel, bias) in enumerate(trunk):
+        return convolution.pool_maps(
+            self._run_blocks(trunk, rows), self.pooling
+        )
+
+    def run_all(
+        self, rows: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        """One wide convolution for all experts, where that is not slower.
+
+        The first blocks of all read the same images; the others are one
+        convolution in groups on PyTorch, and one for each expert elsewhere.
+        """
+        if self.num_experts * self.filters[0] > convolution.WIDEST:
+            return super().run_all(rows, mask, training)
+        wide = len(self.filters) if convolution.FAST_GROUPS else 1
+        maps = rows
+        for block in range(wide):
+            kernel, bias = self._kernels[block], self._biases[block]
+            maps = convolution.conv_all(maps, ops.convert_to_tensor(kernel))
+            maps = maps + ops.reshape(bias, (-1,))
+            if not self._is_linear(block):
+                maps = self._activate_all(maps)
+            maps = convolution.max_pool(maps, self.pool_size)
+        maps = convolution.split_experts(maps, self.num_experts)
+        if wide == len(self.filters):
+            pooled = convolution.pool_all_maps(maps, self.pooling)
+            return self.finish_all(pooled, training)
+        parts = [
+            convolution.pool_maps(
+                self._run_blocks(trunk, part, wide), self.pooling
+            )
+            for trunk, part in zip(
+                self.split_trunk(),
+                ops.unstack(maps, self.num_experts, axis=3),
+                strict=True,
+            )
+        ]
+        return self.finish_all(ops.stack(parts, axis=1), training)
+
+    def _activate_all(self, maps: Any) -> Any:
+        """On `(N, H, W, E*F)`; some work along the channels of one expert."""
+        if self.activation in ELEMENTWISE:
+            return self.activation(maps)
+        split = convolution.split_experts(maps, self.num_experts)
+        return convolution.join_experts(self.activation(split))
+
+    def _is_linear(self, block: int) -> bool:
+        return self.linear_last and block == len(self.filters) - 1
+
+    def _run_blocks(self, trunk: Any, maps: Any, first: int = 0) -> Any:
+        """The blocks of one expert from `first` on: maps to maps."""
+        for block in range(first, len(trunk)):
+            kernel, bias = trunk[block]
             maps = ops.conv(
                 maps, kernel, padding="same", data_format="channels_last"
             )
             maps = maps + bias
-            if block < last or not self.linear_last:
+            if not self._is_linear(block):
                 maps = self.activation(maps)
-            if self.pool_size > 1:
-                side = (self.pool_size, self.pool_size)
-                maps = ops.max_pool(
-                    maps,
-                    side,
-                    side,
-                    padding="same",
-                    data_format="channels_last",
-                )
-        if self.pooling == "avg":
-            return ops.mean(maps, axis=(1, 2))
-        if self.pooling == "max":
-            return ops.max(maps, axis=(1, 2))
-        if self.pooling == "flatten":
-            return ops.reshape(maps, (-1, math.prod(maps.shape[1:])))
+            maps = convolution.max_pool(maps, self.pool_size)
         return maps
 
     def trunk_output_shape(
