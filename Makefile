@@ -19,7 +19,7 @@ requirements = $(PYTHON) -c "import configparser; \
 	lines = (c['options']['install_requires'] + e['test'] + e['$(1)']).split(chr(10)); \
 	print(*[line for line in lines if not line.startswith('tensorflow')], sep=chr(10))"
 
-.PHONY: help demo test test-all test-backends test-jax test-torch check docs bench clean
+.PHONY: help demo test test-all test-backends test-jax test-torch check docs cards bench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ check: .venv/.stamp-lint ## check style, format and types
 
 docs: .venv/.stamp-docs ## build the pages in docs/_build/html
 	.venv/bin/python -m sphinx -W -n -b html docs docs/_build/html
+
+cards: .venv/.stamp-run ## make the cards of the zoo and the README's table anew
+	.venv/bin/moe-keras cards zoo --readme README.md
 
 bench: .venv/.stamp-run ## time routing against its limit and its peers
 	.venv/bin/python -m benchmarks.routing $(ARGS)

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from moe_keras import cli_cards, cli_presets
 from moe_keras._version import __version__
-from moe_keras.cli_presets import add_commands
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -216,7 +216,8 @@ def evaluate(
             console.print(f"Read [bold]{evaluation.file}[/bold]")
 
 
-add_commands(app, quiet_start, plain_errors)
+for commands in (cli_presets, cli_cards):
+    commands.add_commands(app, quiet_start, plain_errors)
 
 
 def main() -> None:

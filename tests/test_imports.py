@@ -29,7 +29,7 @@ RANKS = [
     {"search", "prediction"},
     {"cards"},
     {"demo"},
-    {"cli_presets"},
+    {"cli_presets", "cli_cards"},
     {"cli"},
 ]
 STAGES = {"layers.gating", "layers.experts", "layers.fusion"}

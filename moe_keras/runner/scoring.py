@@ -15,7 +15,16 @@ BATCH_SIZE = 256
 
 
 def score(model: keras.Model, split: Split, classes: int) -> dict[str, float]:
-    """Accuracy, log-loss and ECE of a model on a split.
+    """Accuracy, log-loss and ECE of a model on a split; see `predict`.
+
+    Returns:
+        See `moe_keras.insight.classification_scores`.
+    """
+    return classification_scores(split.labels, predict(model, split, classes))
+
+
+def predict(model: keras.Model, split: Split, classes: int) -> np.ndarray:
+    """Class probabilities of a model on a split.
 
     Args:
         model: `keras.Model` that returns probabilities `(B, C)`, or P(label 1)
@@ -24,7 +33,7 @@ def score(model: keras.Model, split: Split, classes: int) -> dict[str, float]:
         classes: int. C.
 
     Returns:
-        See `moe_keras.insight.classification_scores`.
+        float `(N, C)`.
 
     Raises:
         ValueError: when the model does not fit the data, or has diverged.
@@ -39,7 +48,7 @@ def score(model: keras.Model, split: Split, classes: int) -> dict[str, float]:
     )
     if predicted.shape[-1] == 1:
         predicted = np.concatenate([1 - predicted, predicted], axis=1)
-    return classification_scores(split.labels, predicted)
+    return predicted
 
 
 def _check_fit(model: keras.Model, split: Split, classes: int) -> None:

@@ -22,7 +22,7 @@ from moe_keras.training.recipe_parts import (
 )
 
 # What may change without changing what one training gives.
-_NOT_OF_ONE_TRAINING = {"seeds", "baselines"}
+_NOT_OF_ONE_TRAINING = {"description", "seeds", "baselines"}
 
 
 class Recipe(Part):
@@ -30,6 +30,7 @@ class Recipe(Part):
 
     Attributes:
         name: lower-case letters, digits and underscores; names the model.
+        description: a sentence or two for the model's card.
         task: `"image"`, `"text"` or `"tabular"`, that of the data.
         data: see `Data`.
         builder: see `Builder`.
@@ -47,6 +48,7 @@ class Recipe(Part):
     """
 
     name: Name
+    description: str = ""
     task: Literal["image", "text", "tabular"]
     data: Data
     builder: Builder

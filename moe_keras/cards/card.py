@@ -1,0 +1,135 @@
+"""The card of a preset, from its recipe and its results alone."""
+
+import importlib.resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from moe_keras.cards.comparison import mean_and_sd
+from moe_keras.runner.files import read_json
+from moe_keras.training import load_recipe
+
+RECIPE, RESULTS, CARD = "recipe.yaml", "results.json", "card.md"
+# A difference that chance alone would show in one comparison of twenty.
+SIGNIFICANT = 0.05
+# Of an even load: what an expert must take not to be called dead.
+ALIVE = 1 / 4
+
+
+def write_card(folder: Path | str) -> str:
+    """Write `card.md` from `recipe.yaml` and `results.json`.
+
+    Args:
+        folder: of the preset.
+
+    Returns:
+        The card's text.
+    """
+    text = make_card(Path(folder))
+    (Path(folder) / CARD).write_text(text, encoding="utf-8")
+    return text
+
+
+def make_card(folder: Path) -> str:
+    """The card's text, Markdown."""
+    recipe = load_recipe(folder / RECIPE)
+    results = read_json(folder / RESULTS)
+    source = importlib.resources.files("moe_keras.cards") / "card.md.jinja"
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # Markdown, of our own making.
+    )
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    return template.render(
+        recipe=recipe,
+        recipe_text=yaml.safe_dump(
+            recipe.model_dump(mode="json", exclude_defaults=True),
+            sort_keys=False,
+        ),
+        results=results,
+        table=score_table(results),
+        verdicts=verdicts(results, recipe.name),
+        routing=routing_tables(results),
+        machine=machine_of(results),
+    )
+
+
+def score_table(results: dict[str, Any]) -> list[dict[str, str]]:
+    """A line for each contestant: scores over its seeds, and cost."""
+    lines = []
+    rows = results["test"]
+    for name in dict.fromkeys(row["contestant"] for row in rows):
+        own = [row for row in rows if row["contestant"] == name]
+        first = own[0]
+        lines.append(
+            {
+                "name": name,
+                "seeds": str(len(own)),
+                "accuracy": mean_and_sd([100 * r["accuracy"] for r in own], 2),
+                "log_loss": mean_and_sd([r["log_loss"] for r in own], 4),
+                "ece": mean_and_sd([r["ece"] for r in own], 4),
+                "parameters": f"{first['parameters']:,}",
+                "active": millions(first["active_multiply_adds"]),
+                "total": millions(first["total_multiply_adds"]),
+                "minutes": mean_and_sd([r["cpu_seconds"] / 60 for r in own], 1),
+            }
+        )
+    return lines
+
+
+def millions(count: float | None) -> str:
+    """`1.23 M`; a dash where nothing was counted."""
+    return "-" if count is None else f"{count / 1e6:.2f} M"
+
+
+def verdicts(results: dict[str, Any], name: str) -> list[str]:
+    """One sentence for each rival: ahead, behind, or neither."""
+    sentences = []
+    for rival, gap in results["differences"].items():
+        points, low, high = (100 * gap[key] for key in ("mean", "low", "high"))
+        if gap["p_value"] >= SIGNIFICANT:
+            word = "is not told apart from"
+        else:
+            word = "is ahead of" if points > 0 else "loses to"
+        sentences.append(
+            f"`{name}` {word} `{rival}`: {points:+.2f} points "
+            f"({low:+.2f} to {high:+.2f}, p = {gap['p_value']:.4f})."
+        )
+    return sentences
+
+
+def routing_tables(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each gate: load of each expert, and whether one is dead."""
+    tables = []
+    for gate, found in results["routing"].items():
+        load = found["load"]
+        least = min(load) * len(load)
+        tables.append(
+            {
+                "gate": gate,
+                "load": [f"{share:.3f}" for share in load],
+                "by_class": [
+                    [f"{share:.2f}" for share in row]
+                    for row in found["by_class"]
+                ],
+                "least": f"{least:.2f}",
+                "dead": least < ALIVE,
+            }
+        )
+    return tables
+
+
+def machine_of(results: dict[str, Any]) -> str:
+    """Versions, commits and device of the runs."""
+    rows = results["test"]
+    commits = sorted({str(row["commit"]) for row in rows})
+    first = rows[0]
+    versions = ", ".join(
+        f"{name} {version}" for name, version in first["versions"].items()
+    )
+    return f"{first['device']}; {versions}; commits {', '.join(commits)}"

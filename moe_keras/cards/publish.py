@@ -1,0 +1,205 @@
+"""From finished runs to a folder of the zoo: weights, results, pictures."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from moe_keras.cards.card import RESULTS, write_card
+from moe_keras.cards.comparison import Comparison, compare_recipe
+from moe_keras.data import Dataset, Split, load_dataset
+from moe_keras.insight import (
+    collect_gates,
+    expert_by_class,
+    plot_calibration,
+    plot_routing,
+    reliability,
+)
+from moe_keras.insight.scores import classification_scores
+from moe_keras.runner.files import MODEL, read_json, read_model, write_json
+from moe_keras.runner.scoring import predict
+from moe_keras.training import Recipe
+from moe_keras.zoo import from_preset, save_preset
+
+CALIBRATION, ROUTING = "calibration.png", "routing.png"
+# Calls that are timed, after as many tenths to warm up.
+CALLS = 200
+
+
+def publish_recipe(
+    recipe: Recipe,
+    folder: Path | str,
+    out: Path | str | None = None,
+    data_dir: Path | str | None = None,
+) -> dict[str, Any]:
+    """Score all runs on the test split, and write the preset's folder.
+
+    The weights that are shipped are those of the seed that is best on the
+    validation split, in float16; they are scored as they are shipped. The test
+    split is read here and nowhere else; each reading is counted in the results.
+
+    Args:
+        recipe: see `load_recipe`.
+        folder: of the preset, `zoo/<task>/<preset>`.
+        out: folder of the runs, as for `train_recipe`.
+        data_dir: folder of the data sets; see `load_dataset`.
+
+    Returns:
+        What `results.json` holds.
+    """
+    folder = Path(folder)
+    runs = Path(out or Path("runs", recipe.name))
+    before = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
+    validation = compare_recipe(recipe, runs, "validation", data_dir)
+    seed = _best_seed(validation)
+    data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
+    test = compare_recipe(recipe, runs, "test", data_dir)
+    model = read_model(runs / str(seed) / MODEL)
+    save_preset(model, folder, _metadata(recipe, data, test, seed))
+    shipped = from_preset(str(folder))
+    probabilities = predict(shipped, data.test, len(data.classes))
+    shown = reliability(data.test.labels, probabilities)
+    results = {
+        "preset": f"{recipe.task}/{recipe.name}",
+        "data": {
+            "name": data.name,
+            "licence": data.licence,
+            "citation": data.citation,
+            "classes": list(data.classes),
+            "rows": {
+                "train": len(data.train),
+                "validation": len(data.validation),
+                "test": len(data.test),
+            },
+        },
+        "test_readings": before.get("test_readings", 0) + 1,
+        "validation": validation.rows,
+        "test": test.rows,
+        "differences": {
+            name: difference._asdict()
+            for name, difference in test.differences.items()
+        },
+        "shipped": {
+            "seed": seed,
+            **classification_scores(data.test.labels, probabilities),
+        },
+        "calibration": {
+            name: np.nan_to_num(values).round(4).tolist()
+            for name, values in shown._asdict().items()
+        },
+        "routing": routing_of(shipped, data.test, len(data.classes)),
+        "latency_ms": latency(shipped, data.test),
+    }
+    write_json(folder / RESULTS, results)
+    _draw(folder, results, shown)
+    write_card(folder)
+    return results
+
+
+def _best_seed(validation: Comparison) -> int:
+    own = [
+        row
+        for row in validation.rows
+        if row["contestant"] == validation.recipe.name
+    ]
+    best: int = max(own, key=lambda row: row["accuracy"])["seed"]
+    return best
+
+
+def _metadata(
+    recipe: Recipe, data: Dataset, test: Comparison, seed: int
+) -> dict[str, Any]:
+    (own,) = (
+        row
+        for row in test.rows
+        if (row["contestant"], row["seed"]) == (recipe.name, seed)
+    )
+    shape = data.train.inputs.shape[1:]
+    return {
+        "task": recipe.task,
+        "classes": list(data.classes),
+        "preprocessing": "none: the model takes the data as they come",
+        "data": {"name": data.name, "licence": data.licence},
+        "licence": "Apache-2.0",
+        "scores": {
+            key: {"mean": float(np.mean(test.scores(recipe.name, key)))}
+            for key in ("accuracy", "log_loss", "ece")
+        },
+        "builder": {
+            "name": recipe.builder.name,
+            "arguments": {
+                **recipe.builder.arguments,
+                "input_shape": list(shape),
+                "num_classes": len(data.classes),
+            },
+        },
+        "multiply_adds": {
+            "active": own["active_multiply_adds"],
+            "total": own["total_multiply_adds"],
+        },
+    }
+
+
+def routing_of(
+    model: keras.Model, split: Split, num_classes: int
+) -> dict[str, dict[str, Any]]:
+    """Load and mean gates by class of every gate of a model.
+
+    Args:
+        model: `keras.Model`.
+        split: the rows.
+        num_classes: int > 0. C.
+
+    Returns:
+        By gate: `load`, the share of all choices that each expert takes, and
+        `by_class`, `(C, E)`, the mean gate; gates by position are averaged over
+        the positions of a row.
+    """
+    routing = {}
+    for name, gates in collect_gates(model, split.inputs).items():
+        by_row = gates.reshape(len(gates), -1, gates.shape[-1])
+        chosen = (by_row != 0).sum(axis=(0, 1))
+        routing[name] = {
+            "load": (chosen / chosen.sum()).round(4).tolist(),
+            "by_class": expert_by_class(
+                by_row.mean(axis=1), split.labels, num_classes
+            )
+            .round(4)
+            .tolist(),
+        }
+    return routing
+
+
+def latency(model: keras.Model, split: Split) -> dict[str, float]:
+    """Milliseconds of a compiled call with one row: p50 and p99."""
+    import tensorflow as tf
+
+    call = tf.function(lambda rows: model(rows, training=False))
+    rows = [
+        tf.convert_to_tensor(split.inputs[place : place + 1])
+        for place in range(min(CALLS, len(split)))
+    ]
+    for row in rows[: max(3, CALLS // 10)]:
+        call(row)
+    seconds = []
+    for row in rows:
+        start = time.perf_counter()
+        keras.tree.map_structure(lambda tensor: tensor.numpy(), call(row))
+        seconds.append(time.perf_counter() - start)
+    middle, slow = 1e3 * np.quantile(seconds, [0.5, 0.99])
+    return {"p50": round(float(middle), 3), "p99": round(float(slow), 3)}
+
+
+def _draw(folder: Path, results: dict[str, Any], shown: Any) -> None:
+    def save(figure: Figure, name: str) -> None:
+        figure.savefig(folder / name, dpi=80)
+
+    save(plot_calibration(shown), CALIBRATION)
+    last = list(results["routing"].values())[-1] if results["routing"] else None
+    if last is not None:
+        table = np.asarray(last["by_class"])
+        experts = [f"expert {number}" for number in range(table.shape[1])]
+        save(plot_routing(table, experts, results["data"]["classes"]), ROUTING)

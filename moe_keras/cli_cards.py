@@ -1,0 +1,81 @@
+"""The commands `compare`, `publish` and `cards`."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+Context = Callable[[], AbstractContextManager[None]]
+RecipeFile = Annotated[
+    Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
+]
+Runs = Annotated[
+    Path | None,
+    typer.Option(help="Folder that train wrote into; runs/NAME if none."),
+]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
+
+
+def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
+    """Add the commands.
+
+    Args:
+        app: what they are commands of.
+        start: a context in which Keras is imported.
+        errors: a context in which errors are said in a sentence.
+    """
+
+    @app.command()
+    def compare(
+        recipe: RecipeFile,
+        out: Runs = None,
+        split: Annotated[
+            str, typer.Option(help="validation, or, at the end, test.")
+        ] = "validation",
+        data_dir: DataDir = None,
+    ) -> None:
+        """Compare the trained model of a recipe with its trained baselines."""
+        with errors():
+            with start():
+                from moe_keras.cards import compare_recipe
+                from moe_keras.cards.tables import comparison_table
+                from moe_keras.training import load_recipe
+            found = compare_recipe(load_recipe(recipe), out, split, data_dir)
+            # Wide enough for the differences, also where nobody looks.
+            Console(width=120).print(comparison_table(found))
+
+    @app.command()
+    def publish(
+        recipe: RecipeFile,
+        out: Runs = None,
+        data_dir: DataDir = None,
+    ) -> None:
+        """Score on the test split; write weights, results and the card.
+
+        They go beside the recipe.
+        """
+        with errors():
+            with start():
+                from moe_keras.cards import publish_recipe
+                from moe_keras.training import load_recipe
+            folder = recipe if recipe.is_dir() else recipe.parent
+            publish_recipe(load_recipe(recipe), folder, out, data_dir)
+            Console().print(f"Read [bold]{folder / 'card.md'}[/bold]")
+
+    @app.command()
+    def cards(
+        zoo: Annotated[Path, typer.Argument(help="Folder of presets.")],
+        readme: Annotated[
+            list[Path] | None,
+            typer.Option(help="A page with the marks of the zoo's table."),
+        ] = None,
+    ) -> None:
+        """Make the cards of all presets, and the table of the zoo, anew."""
+        with errors():
+            with start():
+                from moe_keras.cards import write_cards
+            for file in write_cards(zoo, readme or ()):
+                typer.echo(f"wrote {file}")
