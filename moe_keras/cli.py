@@ -128,35 +128,39 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the data sets."),
 ]
+RecipePath = Annotated[
+    Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
+]
+Seeds = Annotated[
+    list[int] | None,
+    typer.Option(min=0, help="Again for more; all of the recipe's if none."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write into; runs/NAME if none."),
+]
+BaselineName = Annotated[
+    str | None,
+    typer.Option(help="Train this baseline of the recipe instead."),
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Begin again, whatever is there.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of TensorFlow; 1 repeats to the bit."),
+]
 
 
 @app.command()
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
-    ],
-    seed: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=0, help="Again for more; all of the recipe's if none."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write into; runs/NAME if none."),
-    ] = None,
+    recipe: RecipePath,
+    seed: Seeds = None,
+    out: Out = None,
     data_dir: DataDir = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="Train this baseline of the recipe instead."),
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin again, whatever is there.")
-    ] = False,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of TensorFlow; 1 repeats to the bit."),
-    ] = None,
+    baseline: BaselineName = None,
+    fresh: Fresh = False,
+    threads: Threads = None,
 ) -> None:
     """Train the model of a recipe, and score it on the validation split.
 

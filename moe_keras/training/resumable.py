@@ -86,22 +86,16 @@ def fit_resumable(
     """
     log = TrainingLog()
     best = BestWeights(monitor) if monitor else None
-    parts: dict[str, Stateful] = {"model": ModelState(model), "log": log}
     if best is not None:
         best.set_model(model)
-        parts["best"] = best
-    for index, callback in enumerate(callbacks):
-        if isinstance(callback, Stateful):
-            parts[f"callback {index}"] = callback
-    keep = KeepState(folder, identity, parts)
+    keep = KeepState(folder, identity, _parts(model, log, best, callbacks))
     if not resume:
         remove_checkpoints(folder)
     first, finished = keep.restore()
+    if first and not finished:
+        log.restarts.append(first)
     if not finished:
-        if first:
-            log.restarts.append(first)
         data, followers = batches.for_fit(first, epochs)
-        own = [best] if best is not None else []
         model.fit(
             **data,
             validation_data=validation,
@@ -113,7 +107,8 @@ def fit_resumable(
             verbose=0,
             callbacks=[
                 *(*followers, RoutingLog(), MeanWeights(), *callbacks),
-                *(*own, log, keep),
+                *([best] if best is not None else []),
+                *(log, keep),
             ],
         )
     # Of a running mean, if there is one; `fit` did it only where it ran.
@@ -127,3 +122,19 @@ def fit_resumable(
         cpu_seconds=log.cpu_seconds,
         restarts=log.restarts,
     )
+
+
+def _parts(
+    model: keras.Model,
+    log: TrainingLog,
+    best: BestWeights | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> dict[str, Stateful]:
+    """All that has a state, by the name under which it is kept."""
+    parts: dict[str, Stateful] = {"model": ModelState(model), "log": log}
+    if best is not None:
+        parts["best"] = best
+    for index, callback in enumerate(callbacks):
+        if isinstance(callback, Stateful):
+            parts[f"callback {index}"] = callback
+    return parts
