@@ -85,8 +85,8 @@ class Gate(keras.layers.Layer):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> tuple[Any, Any]:
-        """Gates of rows `(..., D)`, and the experts that they may be of.
+    ) -> Any:
+        """Gates of rows `(..., D)`; with them, if known, whose they may be.
 
         Args:
             rows: float `(..., D)`, finite.
@@ -97,9 +97,9 @@ class Gate(keras.layers.Layer):
             training: bool or None.
 
         Returns:
-            gates: `(..., E)` in the router's dtype.
-            picks: int `(..., choices)`, different experts, best first, among
-                which are all whose gate is not 0; or None.
+            Gates `(..., E)` in the router's dtype; or a tuple of them and of
+            picks, int `(..., choices)`: different experts, best first, among
+            which are all whose gate is not 0; or None in the place of these.
         """
         raise NotImplementedError
 
@@ -160,7 +160,8 @@ class Gate(keras.layers.Layer):
             counted = ops.cast(good, self.router_dtype)
         if real is not None:
             counted = counted * real
-        gates, picks = self.gate_rows(rows, counted, in_service, training)
+        gates = self.gate_rows(rows, counted, in_service, training)
+        gates, picks = gates if isinstance(gates, tuple) else (gates, None)
         if training or self.couples_rows:
             good = ops.logical_and(good, service.finite_rows(gates))
         else:
