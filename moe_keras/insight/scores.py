@@ -69,7 +69,7 @@ def reliability(labels: Any, probabilities: Any) -> Reliability:
 def expected_calibration_error(labels: Any, probabilities: Any) -> float:
     """Mean gap between confidence and accuracy over 15 bins of equal width.
 
-    ECE = sum_b (n_b / n) |accuracy_b - confidence_b|, where the confidence is
+    `ECE = sum_b (n_b / n) |accuracy_b - confidence_b|`, where the confidence is
     the probability of the predicted class and bin b is ((b-1)/15, b/15].
 
     Args:
