@@ -13,6 +13,7 @@ from rich.console import Console
 
 from moe_keras import cli_cards, cli_presets
 from moe_keras._version import __version__
+from moe_keras.cli_options import DataDir, RecipePath, Runs
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -124,20 +125,9 @@ def demo(
     run_demo(out, seeds=range(seeds), epochs=epochs, console=Console())
 
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the data sets."),
-]
-RecipePath = Annotated[
-    Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
-]
 Seeds = Annotated[
     list[int] | None,
     typer.Option(min=0, help="Again for more; all of the recipe's if none."),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder to write into; runs/NAME if none."),
 ]
 BaselineName = Annotated[
     str | None,
@@ -156,7 +146,7 @@ Threads = Annotated[
 def train(
     recipe: RecipePath,
     seed: Seeds = None,
-    out: Out = None,
+    out: Runs = None,
     data_dir: DataDir = None,
     baseline: BaselineName = None,
     fresh: Fresh = False,

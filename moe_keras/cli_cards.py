@@ -1,22 +1,12 @@
 """The commands `compare`, `publish` and `cards`."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-Context = Callable[[], AbstractContextManager[None]]
-RecipeFile = Annotated[
-    Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
-]
-Runs = Annotated[
-    Path | None,
-    typer.Option(help="Folder that train wrote into; runs/NAME if none."),
-]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
+from moe_keras.cli_options import Context, DataDir, RecipePath, Runs
 
 
 def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
@@ -30,7 +20,7 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
 
     @app.command()
     def compare(
-        recipe: RecipeFile,
+        recipe: RecipePath,
         out: Runs = None,
         split: Annotated[
             str, typer.Option(help="validation, or, at the end, test.")
@@ -49,7 +39,7 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
 
     @app.command()
     def publish(
-        recipe: RecipeFile,
+        recipe: RecipePath,
         out: Runs = None,
         data_dir: DataDir = None,
     ) -> None:

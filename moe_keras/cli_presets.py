@@ -1,14 +1,12 @@
 """The commands `list` and `predict`."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-Context = Callable[[], AbstractContextManager[None]]
+from moe_keras.cli_options import Context
 
 
 def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:

@@ -29,6 +29,7 @@ RANKS = [
     {"search", "prediction"},
     {"cards"},
     {"demo"},
+    {"cli_options"},
     {"cli_presets", "cli_cards"},
     {"cli"},
 ]
