@@ -32,6 +32,7 @@ RANKS = [
     {"cli_options"},
     {"cli_presets", "cli_cards"},
     {"cli"},
+    {"__main__"},
 ]
 STAGES = {"layers.gating", "layers.experts", "layers.fusion"}
 LONGEST = 300

@@ -1,6 +1,9 @@
 """Data sets of TensorFlow Datasets: a prepared folder -> arrays."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +15,22 @@ from moe_keras.data.tfds_read import form_of, read_split
 from moe_keras.errors import require
 
 
+def _tells_more(record: logging.LogRecord) -> bool:
+    return "FeatureConnector.dtype` is deprecated" not in record.getMessage()
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """Keep back what TFDS says to itself about its own code."""
+    logger = logging.getLogger("absl")
+    logger.addFilter(_tells_more)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_tells_more)
+
+
+@_without_deprecations()
 def load_tfds(
     name: str,
     data_dir: str | os.PathLike[str] | None = None,

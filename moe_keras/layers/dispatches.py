@@ -112,10 +112,9 @@ def pick_dispatch(mixture: Any, rows: int | None) -> str:
     if pickable and rows is not None:
         if rows * most_choices(mixture) <= FEW_CHOICES:
             return "gather"
-    if kernels.DYNAMIC_SHAPES:
-        return "sorted"
-    # Static shapes: kernels that can be fetched can be multiplied in groups.
-    return "sorted" if kernels.FAST_GROUPED_MATMUL and pickable else "dense"
+    # With static shapes, kernels that can be fetched can be multiplied in
+    # groups; other experts would run on every row all the same.
+    return "sorted" if kernels.DYNAMIC_SHAPES or pickable else "dense"
 
 
 def most_choices(mixture: Any) -> int:

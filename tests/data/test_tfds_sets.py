@@ -1,5 +1,6 @@
 """TFDS' own small data sets, written to disk by TFDS and read back."""
 
+import logging
 import sys
 import time
 
@@ -29,6 +30,13 @@ def check_rows(data, train=range(tiny.COUNT)):
     for split in (data.train, data.validation):
         assert split.labels.dtype == np.int64
         assert (split.labels == np.array(numbers(split)) % 3).all()
+
+
+def test_nothing_is_logged_and_no_filter_stays(tmp_path, caplog):
+    tiny.write(tiny.TinyImages, tmp_path)
+    load_dataset("tfds:tiny_images", data_dir=tmp_path)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+    assert not logging.getLogger("absl").filters
 
 
 def test_images(tmp_path):

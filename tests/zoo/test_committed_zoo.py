@@ -1,10 +1,15 @@
 """The presets that are committed: small enough, whole, and what they say."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 import moe_keras
+from moe_keras.data import load_dataset
+from moe_keras.data.tfds_files import VARIABLE, data_folder, find_prepared
+from moe_keras.runner.scoring import score
 from moe_keras.zoo import load_preset
 from moe_keras.zoo.presets.loading import load_info
 from tests.zoo.presets.tiny import save_tiny
@@ -49,6 +54,28 @@ def test_a_preset_loads_and_has_as_many_outputs_as_classes(folder):
     preset = load_preset(folder)
     assert preset.model.count_params() == preset.info.parameters
     assert preset.model.output_shape[-1] == len(preset.classes)
+
+
+# Accuracy, of 1: what half-precision rounding and other hardware may change.
+NEAR = 0.05 / 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", PRESETS, ids=lambda path: path.name)
+def test_a_preset_scores_what_its_card_says(folder):
+    preset = load_preset(folder)
+    name, options = preset.info.data["name"], {}
+    if name.startswith("tfds:"):
+        options["download"] = False
+        if not os.environ.get(VARIABLE):
+            pytest.skip(f"{VARIABLE} does not say where prepared data are")
+        if find_prepared(name.removeprefix("tfds:"), data_folder()) is None:
+            pytest.skip(f"{name} is not prepared in {data_folder()}")
+    shipped = json.loads((folder / "results.json").read_text())["shipped"]
+    test = load_dataset(name, **options).test
+    found = score(preset.model, test, len(preset.classes))
+    assert found["accuracy"] == pytest.approx(shipped["accuracy"], abs=NEAR)
+    assert found["log_loss"] == pytest.approx(shipped["log_loss"], abs=1e-3)
 
 
 def test_the_zoo_is_small():

@@ -41,8 +41,6 @@
 `require_true(condition, message)`
     Raise with this message where a bool tensor is False. Inside a function that
     JAX or XLA has compiled nothing can be raised, and nothing is.
-`FAST_GROUPED_MATMUL`
-    Whether `grouped_matmul` takes time by the rows, not by E times the rows.
 `DYNAMIC_SHAPES`
     Whether `split_rows` works inside a compiled function.
 """
@@ -64,7 +62,6 @@ _kernels = importlib.import_module(
 )
 
 DYNAMIC_SHAPES: bool = _kernels.DYNAMIC_SHAPES
-FAST_GROUPED_MATMUL: bool = _kernels.FAST_GROUPED_MATMUL
 first_rows = _kernels.first_rows
 split_rows = _kernels.split_rows
 busy_groups = _kernels.busy_groups

@@ -12,7 +12,6 @@ import numpy as np
 from moe_keras.ops.kernels import jax_tiles
 
 DYNAMIC_SHAPES = False
-FAST_GROUPED_MATMUL = True
 
 
 def first_rows(index, count):

@@ -9,7 +9,6 @@ in a loop would build a zero tensor of the whole bank for every expert.
 import tensorflow as tf
 
 DYNAMIC_SHAPES = True
-FAST_GROUPED_MATMUL = True
 
 
 def first_rows(index, count):

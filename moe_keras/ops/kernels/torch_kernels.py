@@ -6,7 +6,6 @@ On some GPUs there is one product for all groups, which reads no size back.
 import torch
 
 DYNAMIC_SHAPES = True
-FAST_GROUPED_MATMUL = True
 
 # What `torch._grouped_mm` takes: strides of whole 16 bytes, and so many groups.
 _MULTIPLE, _MOST_GROUPS = 8, 1024
