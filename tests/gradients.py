@@ -24,7 +24,7 @@ def gradients_of(layer, inputs, loss_fn, training=True, **call_kwargs):
         weights: list of arrays, one for each trainable weight, or None where
             there is no gradient.
         first: array, the gradient of the first input (of each of its tensors,
-            if it is a list).
+            if it is a list); None for identifiers.
     """
     differentiate = {
         "tensorflow": _with_tensorflow,
@@ -68,7 +68,8 @@ def _with_tensorflow(layer, inputs, loss_fn, call_kwargs):
     first = keras.tree.flatten(inputs[0])
     with tf.GradientTape() as tape:
         for tensor in first:
-            tape.watch(tensor)
+            if tensor.dtype.is_floating:
+                tape.watch(tensor)
         outputs = layer(*inputs, **call_kwargs)
         loss = _total(loss_fn, outputs, layer.losses)
     variables = layer.trainable_variables
@@ -100,15 +101,17 @@ def _with_jax(layer, inputs, loss_fn, call_kwargs):
         return _total(loss_fn, outputs, losses)
 
     variables = [variable.value for variable in layer.trainable_variables]
-    loss, (weights, first) = jax.value_and_grad(compute, argnums=(0, 1))(
-        variables, inputs[0]
-    )
-    return loss, weights, keras.tree.flatten(first)
+    loss, (weights, first) = jax.value_and_grad(
+        compute, argnums=(0, 1), allow_int=True
+    )(variables, inputs[0])
+    first = keras.tree.flatten(first)
+    none = jax.dtypes.float0
+    return loss, weights, [None if g.dtype == none else g for g in first]
 
 
 def _with_torch(layer, inputs, loss_fn, call_kwargs):
     first = [
-        tensor.detach().clone().requires_grad_()
+        tensor.detach().clone().requires_grad_(tensor.is_floating_point())
         for tensor in keras.tree.flatten(inputs[0])
     ]
     packed = keras.tree.pack_sequence_as(inputs[0], first)

@@ -8,6 +8,7 @@ from moe_keras.layers.expert_bank import ExpertBank as ExpertBank
 from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
 from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
 from moe_keras.layers.experts.model_expert import ModelExpert as ModelExpert
+from moe_keras.layers.experts.ngram_expert import NGramExpert as NGramExpert
 from moe_keras.layers.experts.recurrent_expert import (
     RecurrentExpert as RecurrentExpert,
 )
@@ -24,6 +25,9 @@ from moe_keras.layers.gates_record import record_gates as record_gates
 from moe_keras.layers.gating.expert_choice_gating import (
     ExpertChoiceGating as ExpertChoiceGating,
 )
+from moe_keras.layers.gating.feature_gating import (
+    FeatureGating as FeatureGating,
+)
 from moe_keras.layers.gating.gating_layer import GatingLayer as GatingLayer
 from moe_keras.layers.gating.hash_gating import HashGating as HashGating
 from moe_keras.layers.gating.hierarchical_gating import (
@@ -37,3 +41,6 @@ from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
 )
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
+from moe_keras.layers.preprocessing.text_features import (
+    TextFeatures as TextFeatures,
+)

@@ -24,6 +24,23 @@ def check_floats(owner: str, inputs: Any) -> None:
     )
 
 
+def check_identifiers(owner: str, inputs: Any) -> None:
+    """Refuse inputs that are no identifiers `(B, T)` of an integer dtype.
+
+    Args:
+        owner: the layer that was called.
+        inputs: tensor.
+    """
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    require(
+        "int" in dtype and len(inputs.shape) == 2,
+        owner,
+        "`inputs` must be identifiers (B, T) of an integer dtype.",
+        dtype=dtype,
+        shape=tuple(inputs.shape),
+    )
+
+
 def check_mask(owner: str, mask: Any, shape: Any, behind: int = 0) -> None:
     """Refuse a mask that has not got the axes of the positions.
 

@@ -1,11 +1,13 @@
 """Banks of experts that are put under the contract."""
 
 import keras
+import numpy as np
 
 from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
     ModelExpert,
+    NGramExpert,
     RecurrentExpert,
 )
 from tests.tools import draw, random_gates
@@ -14,6 +16,7 @@ ROWS = draw(24, 5)
 SEQUENCES = draw(8, 6, 5)
 IMAGES = draw(8, 5, 6, 2)
 GATES = random_gates((24, 3))
+TEXTS = np.random.default_rng(0).integers(0, 9, (24, 6)).astype("int32")
 FEW_GATES = random_gates((8, 2))
 POSITION_GATES = random_gates((8, 6, 3))
 
@@ -110,6 +113,38 @@ CASES = {
             "dropout": 0.2,
         },
         (IMAGES, FEW_GATES),
+    ),
+    "ngram": (
+        NGramExpert,
+        lambda: {
+            "output_units": 2,
+            "buckets": 512,
+            "ratio_initializer": "ones",
+        },
+        (TEXTS,),
+    ),
+    "ngram_bank": (
+        NGramExpert,
+        lambda: {
+            "output_units": 3,
+            "num_experts": 3,
+            "buckets": 256,
+            "max_order": 2,
+            "base_weight": 1.0,
+            "scale": 2.0,
+            "ratio_initializer": keras.initializers.RandomNormal(seed=2),
+        },
+        (TEXTS, GATES),
+    ),
+    "ngram_folded": (
+        NGramExpert,
+        lambda: {
+            "output_units": 2,
+            "num_experts": 3,
+            "buckets": 128,
+            "folded": True,
+        },
+        (TEXTS, GATES),
     ),
     "model": (ModelExpert, lambda: {"model": small_model()}, (ROWS,)),
     "model_frozen": (

@@ -1,12 +1,15 @@
 """Gates that are put under the contract."""
 
+import keras
 import numpy as np
 
 from moe_keras.layers import (
     ExpertChoiceGating,
+    FeatureGating,
     GatingLayer,
     HashGating,
     HierarchicalGating,
+    TextFeatures,
     UniformGating,
 )
 from tests.tools import draw
@@ -118,6 +121,23 @@ CASES = {
         ExpertChoiceGating,
         lambda: {"num_experts": 4, "kernel_initializer": HOT},
         (ROWS,),
+    ),
+    "gating_by_features": (
+        FeatureGating,
+        lambda: {
+            "features": keras.layers.Dense(3, activation="tanh"),
+            "gate": GatingLayer(4, level="sample", kernel_initializer=HOT),
+        },
+        (SEQUENCES,),
+    ),
+    "gating_by_text": (
+        FeatureGating,
+        lambda: {
+            # In float32 under every policy, so that no choice is another one.
+            "features": TextFeatures(64, 4, dtype="float32"),
+            "gate": GatingLayer(4, top_k=2, kernel_initializer=HOT),
+        },
+        (IDS % 7,),
     ),
     "gating_hierarchical": (
         HierarchicalGating,

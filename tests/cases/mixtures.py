@@ -1,17 +1,22 @@
 """Mixtures and blocks that are put under the contract."""
 
 import keras
+import numpy as np
 
 from moe_keras.layers import (
     AttentionFusion,
     ConvExpert,
     DenseExpert,
+    FeatureGating,
     GatingLayer,
+    LogitFusion,
     MixtureOfExperts,
     MoEFeedForward,
     MoETransformerBlock,
+    NGramExpert,
     RecurrentExpert,
     SoftMoE,
+    TextFeatures,
     WeightedFusion,
 )
 from tests.tools import draw
@@ -19,6 +24,7 @@ from tests.tools import draw
 ROWS = draw(24, 5)
 SEQUENCES = draw(8, 6, 5)
 IMAGES = draw(8, 5, 6, 2)
+TEXTS = np.random.default_rng(0).integers(0, 9, (24, 6)).astype("int32")
 HOT = "glorot_normal"  # larger than the default, so that no two gates tie
 
 CASES = {
@@ -155,5 +161,20 @@ CASES = {
             "gate": GatingLayer(3, top_k=2, kernel_initializer=HOT),
         },
         (draw(24, 4, 4, 2),),
+    ),
+    "mixture_of_texts": (
+        MixtureOfExperts,
+        lambda: {
+            "experts": [
+                NGramExpert(2, 1, 64, ratio_initializer="ones"),
+                NGramExpert(2, 2, 128, folded=True),
+            ],
+            "gate": FeatureGating(
+                TextFeatures(64, 16, 1, dtype="float32"),
+                GatingLayer(3, top_k=2, kernel_initializer=HOT),
+            ),
+            "fusion": LogitFusion(),
+        },
+        (TEXTS,),
     ),
 }

@@ -1,9 +1,11 @@
 """Arguments of the gates."""
 
+import keras
 import numpy as np
 
 from moe_keras.layers import (
     ExpertChoiceGating,
+    FeatureGating,
     GatingLayer,
     HashGating,
     HierarchicalGating,
@@ -69,6 +71,19 @@ FLIPS = {
                 "capacity_factor": 1.0,
                 "level": "sample",
                 "kernel_initializer": "ones",
+            },
+        ),
+    ),
+    FeatureGating: (
+        draw(3, 4, 5),
+        flips(
+            {
+                "features": lambda: keras.layers.Dense(3),
+                "gate": lambda: GatingLayer(4, 2),
+            },
+            {
+                "features": lambda: keras.layers.Dense(4),
+                "gate": lambda: GatingLayer(4, 2, level="sample"),
             },
         ),
     ),

@@ -1,4 +1,4 @@
-"""Arguments of the banks of experts and of the fusions."""
+"""Arguments of the banks of experts, of the fusions and of features."""
 
 import keras
 import numpy as np
@@ -9,7 +9,9 @@ from moe_keras.layers import (
     DenseExpert,
     LogitFusion,
     ModelExpert,
+    NGramExpert,
     RecurrentExpert,
+    TextFeatures,
     WeightedFusion,
 )
 from tests.flips.observe import flips
@@ -29,6 +31,8 @@ def _model(units, activation="relu"):
 # Outputs of 3 experts and their gates; one expert has failed on one row.
 OUTPUTS = [draw(4, 3, 5), random_gates((4, 3), share=0)]
 OUTPUTS[0][2, 1, 0] = np.inf
+
+TEXTS = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
 
 FLIPS = {
     DenseExpert: (
@@ -84,6 +88,29 @@ FLIPS = {
                 "output_activation": "relu",
                 "dropout": 0.5,
             },
+        ),
+    ),
+    NGramExpert: (
+        TEXTS,
+        flips(
+            {"output_units": 2, "buckets": 64, "ratio_initializer": "ones"},
+            {
+                "output_units": 3,
+                "num_experts": 2,
+                "buckets": 63,
+                "max_order": 2,
+                "base_weight": 1.0,
+                "scale": 1.0,
+                "ratio_initializer": "zeros",
+                "folded": True,
+            },
+        ),
+    ),
+    TextFeatures: (
+        TEXTS,
+        flips(
+            {"buckets": 64},
+            {"buckets": 63, "embedding_dim": 3, "max_order": 1},
         ),
     ),
     ModelExpert: (

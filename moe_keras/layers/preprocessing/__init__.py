@@ -1,0 +1,1 @@
+"""Preprocessing: layers that make features of what a model is given."""

@@ -1,0 +1,124 @@
+"""Word n-grams as numbers of buckets, the same ones on every backend.
+
+Two states run along the words, modulo two primes whose squares are below 2^31,
+so that all arithmetic is int32 and nothing depends on how a backend wraps.
+Together they have 31 bits, which a remainder folds onto the buckets. With d_n
+and a fixed for each prime p:
+
+    s_1 = (x_1 + d_1)^3,  s_n = (a s_{n-1} + x_n + d_n)^3  (mod p)
+
+The cube is a permutation of the residues, as p is 2 modulo 3: n-grams that
+differ in their last word alone differ in both states. And it is not linear, so
+that neighbouring identifiers do not give neighbouring buckets.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from moe_keras.errors import is_count, require
+from moe_keras.ops.fusion import widen
+
+# The two largest primes below sqrt(2^31) that are 2 modulo 3.
+PRIMES = (46337, 46307)
+# Of the 2^31 pairs of states, at least 127 fall into each bucket: even enough.
+MOST_BUCKETS = 2**24
+MOST_ORDER = 5
+# For each prime: the factor, and a shift for each order; no number is special.
+FACTORS = (31415, 27950)
+SHIFTS = ((9265, 35897, 9323, 8462, 6433), (8327, 28841, 9716, 9399, 37510))
+
+
+def check_ngrams(owner: str, buckets: Any, max_order: Any) -> None:
+    """Refuse sizes that `ngram_buckets` cannot work with.
+
+    Args:
+        owner: the layer that was made.
+        buckets: int in 2..MOST_BUCKETS.
+        max_order: int in 1..MOST_ORDER.
+    """
+    require(
+        is_count(buckets) and 2 <= buckets <= MOST_BUCKETS,
+        owner,
+        f"`buckets` must be an integer in 2..{MOST_BUCKETS}.",
+        buckets=buckets,
+    )
+    require(
+        is_count(max_order) and max_order <= MOST_ORDER,
+        owner,
+        f"`max_order` must be an integer in 1..{MOST_ORDER}.",
+        max_order=max_order,
+    )
+
+
+def ngram_buckets(ids: Any, max_order: int, buckets: int) -> Any:
+    """The bucket of each n-gram of a text, 0 where there is none.
+
+    Args:
+        ids: int `(N, T)`, numbers of words; 0 for padding. Of a wider type,
+            the lowest 32 bits count.
+        max_order: int in 1..MOST_ORDER; the longest n-grams.
+        buckets: int in 2..MOST_BUCKETS.
+
+    Returns:
+        int32 `(N, max_order * T)` in 0..buckets-1: for the orders 1, 2, ... in
+        turn, the n-grams that begin at each position. An n-gram that holds
+        padding, or would reach over the end, is 0, which no other one is.
+    """
+    steps = ids.shape[1] or ops.shape(ids)[1]
+    ids = ops.pad(ops.cast(ids, "int32"), ((0, 0), (0, max_order - 1)))
+    words = [ids[:, n : n + steps] for n in range(max_order)]
+    whole, states, found = words[0] != 0, [0, 0], []
+    for n, word in enumerate(words):
+        whole = ops.logical_and(whole, word != 0)
+        states = [_step(states[lane], word, lane, n) for lane in range(2)]
+        both = states[0] * PRIMES[1] + states[1]
+        bucket = 1 + ops.mod(both, buckets - 1)
+        found.append(ops.where(whole, bucket, ops.zeros_like(bucket)))
+    return ops.concatenate(found, axis=1)
+
+
+def _step(state: Any, word: Any, lane: int, n: int) -> Any:
+    """The state behind the word at place n of its n-gram."""
+    prime = PRIMES[lane]
+    state = state * FACTORS[lane] + ops.mod(word, prime) + SHIFTS[lane][n]
+    state = ops.mod(state, prime)
+    return ops.mod(ops.mod(state * state, prime) * state, prime)
+
+
+def distinct(numbers: Any) -> Any:
+    """Each row's numbers in order, repeats turned into 0.
+
+    Args:
+        numbers: int `(N, P)`, not negative; 0 stands for nothing.
+    """
+    ordered = ops.sort(numbers, axis=-1)
+    before = ops.pad(ordered[:, :-1], ((0, 0), (1, 0)))
+    return ops.where(ordered == before, ops.zeros_like(ordered), ordered)
+
+
+def take_rows(table: Any, places: Any) -> Any:
+    """The rows of a table in at least float32, zeros for place 0.
+
+    Args:
+        table: float `(buckets, ...)`.
+        places: int `(N, P)`.
+
+    Returns:
+        float `(N, P, ...)`.
+    """
+    rows = widen(ops.take(table, places, axis=0))
+    found = places != 0
+    for _ in range(len(rows.shape) - 2):
+        found = ops.expand_dims(found, -1)
+    return ops.where(found, rows, ops.zeros_like(rows))
+
+
+def ngram_count(length: int, max_order: int) -> int:
+    """How many n-grams a text of so many words has, at most.
+
+    Args:
+        length: int >= 0.
+        max_order: int > 0.
+    """
+    return sum(max(length - n, 0) for n in range(max_order))
