@@ -16,7 +16,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # Low to high. Folders of one rank do not import each other.
 RANKS = [
-    {"errors", "_version"},
+    {"errors", "quiet", "_version"},
     {"ops.kernels"},
     {"ops"},
     {"layers", "losses"},

@@ -1,6 +1,7 @@
 """The card of a preset, from its recipe and its results alone."""
 
 import importlib.resources
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,20 +109,25 @@ def routing_tables(results: dict[str, Any]) -> list[dict[str, Any]]:
     tables = []
     for gate, found in results["routing"].items():
         load = found["load"]
-        least = min(load) * len(load)
+        least = least_load(load)
         tables.append(
             {
                 "gate": gate,
+                "experts": found["experts"],
                 "load": [f"{share:.3f}" for share in load],
                 "by_class": [
                     [f"{share:.2f}" for share in row]
                     for row in found["by_class"]
                 ],
                 "least": f"{least:.2f}",
-                "dead": least < ALIVE,
             }
         )
     return tables
+
+
+def least_load(load: Sequence[float]) -> float:
+    """What the least used expert takes, over an even share: in 0..1."""
+    return min(load) * len(load)
 
 
 def machine_of(results: dict[str, Any]) -> str:

@@ -8,12 +8,14 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from moe_keras.cards.card import RESULTS, write_card
+from moe_keras.cards.card import ALIVE, RESULTS, least_load, write_card
 from moe_keras.cards.comparison import Comparison, compare_recipe
 from moe_keras.data import Dataset, Split, load_dataset
+from moe_keras.errors import require
 from moe_keras.insight import (
     collect_gates,
     expert_by_class,
+    expert_names,
     plot_calibration,
     plot_routing,
     reliability,
@@ -39,7 +41,8 @@ def publish_recipe(
 
     The weights that are shipped are those of the seed that is best on the
     validation split, in float16; they are scored as they are shipped. The test
-    split is read here and nowhere else; each reading is counted in the results.
+    split is read here and nowhere else, once nothing is left to refuse; each
+    reading is counted in the results.
 
     Args:
         recipe: see `load_recipe`.
@@ -49,6 +52,10 @@ def publish_recipe(
 
     Returns:
         What `results.json` holds.
+
+    Raises:
+        FileNotFoundError: when the model has not been trained.
+        ValueError: when an expert of it is dead: see `ALIVE`.
     """
     folder = Path(folder)
     runs = Path(out or Path("runs", recipe.name))
@@ -56,8 +63,12 @@ def publish_recipe(
     validation = compare_recipe(recipe, runs, "validation", data_dir)
     seed = _best_seed(validation)
     data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
-    test = compare_recipe(recipe, runs, "test", data_dir)
     model = read_model(runs / str(seed) / MODEL)
+    # Before the test split is read.
+    _refuse_dead_experts(
+        recipe, routing_of(model, data.validation, len(data.classes))
+    )
+    test = compare_recipe(recipe, runs, "test", data_dir)
     save_preset(model, folder, _metadata(recipe, data, test, seed))
     shipped = from_preset(str(folder))
     probabilities = predict(shipped, data.test, len(data.classes))
@@ -105,8 +116,23 @@ def _best_seed(validation: Comparison) -> int:
         for row in validation.rows
         if row["contestant"] == validation.recipe.name
     ]
-    best: int = max(own, key=lambda row: row["accuracy"])["seed"]
+    best: int = max(own, key=lambda row: (row["accuracy"], -row["log_loss"]))[
+        "seed"
+    ]
     return best
+
+
+def _refuse_dead_experts(recipe: Recipe, routing: dict[str, Any]) -> None:
+    for gate, found in routing.items():
+        require(
+            least_load(found["load"]) >= ALIVE,
+            "publish_recipe",
+            f"every expert must take at least {ALIVE} of an even load on the "
+            "validation split; more balance loss may help.",
+            recipe=recipe.name,
+            gate=gate,
+            load=found["load"],
+        )
 
 
 def _metadata(
@@ -154,15 +180,16 @@ def routing_of(
         num_classes: int > 0. C.
 
     Returns:
-        By gate: `load`, the share of all choices that each expert takes, and
-        `by_class`, `(C, E)`, the mean gate; gates by position are averaged over
-        the positions of a row.
+        By gate: `experts`, their names; `load`, the share of all choices that
+        each of them takes; and `by_class`, `(C, E)`, the mean gate; gates by
+        position are averaged over the positions of a row.
     """
-    routing = {}
+    routing, names = {}, expert_names(model)
     for name, gates in collect_gates(model, split.inputs).items():
         by_row = gates.reshape(len(gates), -1, gates.shape[-1])
         chosen = (by_row != 0).sum(axis=(0, 1))
         routing[name] = {
+            "experts": names.get(name) or list(map(str, range(len(chosen)))),
             "load": (chosen / chosen.sum()).round(4).tolist(),
             "by_class": expert_by_class(
                 by_row.mean(axis=1), split.labels, num_classes
@@ -200,6 +227,9 @@ def _draw(folder: Path, results: dict[str, Any], shown: Any) -> None:
     save(plot_calibration(shown), CALIBRATION)
     last = list(results["routing"].values())[-1] if results["routing"] else None
     if last is not None:
-        table = np.asarray(last["by_class"])
-        experts = [f"expert {number}" for number in range(table.shape[1])]
-        save(plot_routing(table, experts, results["data"]["classes"]), ROUTING)
+        experts = [
+            f"expert {name}" if name.isdigit() else name
+            for name in last["experts"]
+        ]
+        table, classes = last["by_class"], results["data"]["classes"]
+        save(plot_routing(table, experts, classes), ROUTING)

@@ -1,9 +1,6 @@
 """Data sets of TensorFlow Datasets: a prepared folder -> arrays."""
 
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -13,24 +10,11 @@ from moe_keras.data.tfds_files import data_folder, find_prepared
 from moe_keras.data.tfds_known import LICENCES
 from moe_keras.data.tfds_read import form_of, read_split
 from moe_keras.errors import require
+from moe_keras.quiet import without_log
 
 
-def _tells_more(record: logging.LogRecord) -> bool:
-    return "FeatureConnector.dtype` is deprecated" not in record.getMessage()
-
-
-@contextmanager
-def _without_deprecations() -> Iterator[None]:
-    """Keep back what TFDS says to itself about its own code."""
-    logger = logging.getLogger("absl")
-    logger.addFilter(_tells_more)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_tells_more)
-
-
-@_without_deprecations()
+# TFDS says this to itself, of its own code.
+@without_log("absl", "FeatureConnector.dtype` is deprecated")
 def load_tfds(
     name: str,
     data_dir: str | os.PathLike[str] | None = None,

@@ -17,10 +17,10 @@ from moe_keras.export import export_saved_model
 from moe_keras.insight import (
     collect_gates,
     expert_by_class,
+    expert_names,
     plot_history,
     plot_routing,
 )
-from moe_keras.layers import MixtureOfExperts
 
 EPOCHS = 60
 EXPORTED = "sparse mixture"
@@ -80,8 +80,8 @@ def run_demo(
         for result in results
         if (result.contestant, result.seed) == (EXPORTED, seeds[0])
     )
-    names = _expert_names(mixture)
-    gates = next(iter(collect_gates(mixture, data.test.inputs).values()))
+    ((gate, gates),) = collect_gates(mixture, data.test.inputs).items()
+    names = expert_names(mixture)[gate]
     routing = expert_by_class(gates, data.test.labels, len(data.classes))
     plot_routing(routing, names, data.classes).savefig(
         out / "experts_by_class.png", dpi=120
@@ -108,18 +108,6 @@ def run_demo(
     )
     console.print(f"Read [bold]{out / 'report.md'}[/bold]")
     return results
-
-
-def _expert_names(model: keras.Model) -> list[str]:
-    """A name for each expert of the model's one mixture, bank by bank."""
-    (mixture,) = (
-        layer for layer in model.layers if isinstance(layer, MixtureOfExperts)
-    )
-    return [
-        f"{bank.name.removesuffix('_experts')} {number}"
-        for bank in mixture.experts
-        for number in range(bank.num_experts)
-    ]
 
 
 def _prove_export(

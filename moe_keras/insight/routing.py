@@ -1,12 +1,14 @@
 """Routing: where a trained model sends its inputs."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from moe_keras.errors import require
-from moe_keras.layers import record_gates
+from moe_keras.layers import ExpertBank, MixtureOfExperts, record_gates
+from moe_keras.layers.gate import Gate
 
 
 def collect_gates(
@@ -31,6 +33,36 @@ def collect_gates(
                 keras.ops.convert_to_numpy(gates)
             )
     return {name: np.concatenate(parts) for name, parts in batches.items()}
+
+
+def expert_names(model: keras.Model) -> dict[str, list[str]]:
+    """A name for each expert of each mixture in a model.
+
+    Args:
+        model: `keras.Model` of any kind.
+
+    Returns:
+        By the name under which `record_gates` has the mixture's gates, E names:
+        an expert's number, behind its bank's name where there are several.
+    """
+    found = {}
+    for layer in model._flatten_layers():
+        if isinstance(layer, MixtureOfExperts):
+            gate = layer.gate if isinstance(layer.gate, Gate) else layer
+            banks = list(_simple_banks(layer.experts))
+            found[gate.name] = [
+                f"{bank.name} {number}" if len(banks) > 1 else str(number)
+                for bank in banks
+                for number in range(bank.num_experts)
+            ]
+    return found
+
+
+def _simple_banks(banks: Iterable[ExpertBank]) -> Iterator[ExpertBank]:
+    """The banks, and in the place of one that is made of banks its own."""
+    for bank in banks:
+        inner = getattr(bank, "experts", None)
+        yield from [bank] if inner is None else _simple_banks(inner)
 
 
 def expert_by_class(gates: Any, labels: Any, num_classes: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Files to predictions, with the experts that decided."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers import MixtureOfExperts, record_gates
+from moe_keras.insight import expert_names
+from moe_keras.layers import record_gates
 from moe_keras.prediction.prediction import (
     ClassScore,
     ExpertShare,
@@ -105,6 +106,7 @@ def _predict(
         first_output=outputs[0].tolist(),
     )
     gates = {name: _as_numpy(value) for name, value in record.items()}
+    names = expert_names(trained.model)
     for place, (file, row, _) in enumerate(batch):
         # Stable, so that equal ones come in the order of the classes.
         best = np.argsort(-outputs[place], kind="stable")[:top]
@@ -116,7 +118,7 @@ def _predict(
                 for c in best
             ),
             tuple(
-                _busiest(trained.model, name, value[place])
+                _busiest(names, name, value[place])
                 for name, value in gates.items()
             ),
         )
@@ -129,26 +131,13 @@ def _as_numpy(tensor: object) -> np.ndarray:
     return value
 
 
-def _busiest(model: keras.Model, layer: str, gates: np.ndarray) -> ExpertShare:
+def _busiest(
+    names: Mapping[str, Sequence[str]], layer: str, gates: np.ndarray
+) -> ExpertShare:
     """Of the gates `(..., E)` of one input, the expert that counted most."""
     means = gates.reshape(-1, gates.shape[-1]).mean(axis=0)
     total = float(means.sum())
     best = int(means.argmax())
     share = float(means[best]) / total if total > 0 else 0.0
-    return ExpertShare(layer, _expert_name(model, layer, best), share)
-
-
-def _expert_name(model: keras.Model, layer: str, place: int) -> str:
-    """An expert's place, with its bank where there are several."""
-    for mixture in model._flatten_layers():
-        if isinstance(mixture, MixtureOfExperts) and layer in (
-            mixture.name,
-            mixture.gate.name,
-        ):
-            if len(mixture.experts) == 1:
-                break
-            for bank in mixture.experts:
-                if place < bank.num_experts:
-                    return f"{bank.name} {place}"
-                place -= bank.num_experts
-    return str(place)
+    name = names[layer][best] if layer in names else str(best)
+    return ExpertShare(layer, name, share)

@@ -10,6 +10,7 @@ from moe_keras.errors import require
 from moe_keras.insight import classification_scores
 from moe_keras.layers import record_gates
 from moe_keras.ops.cost import count_multiply_adds
+from moe_keras.quiet import without_log
 
 BATCH_SIZE = 256
 
@@ -39,7 +40,11 @@ def predict(model: keras.Model, split: Split, classes: int) -> np.ndarray:
         ValueError: when the model does not fit the data, or has diverged.
     """
     _check_fit(model, split, classes)
-    predicted = model.predict(split.inputs, batch_size=BATCH_SIZE, verbose=0)
+    # TensorFlow takes the functions of several models for one that changes.
+    with without_log("tensorflow", "triggered tf.function retracing"):
+        predicted = model.predict(
+            split.inputs, batch_size=BATCH_SIZE, verbose=0
+        )
     require(
         np.isfinite(predicted).all(),
         "score",

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from moe_keras.cards import (
     compare_recipe,
+    publish,
     publish_recipe,
     write_cards,
     zoo_table,
 )
-from moe_keras.cards.card import make_card, routing_tables, verdicts
+from moe_keras.cards.card import make_card, verdicts
 from moe_keras.cards.zoo_table import BEGIN, END, fill_table
 from moe_keras.cli import app
 from moe_keras.data import load_dataset
@@ -28,8 +29,12 @@ from tests.training.recipes import small
 
 @pytest.fixture(scope="module")
 def recipe():
+    values = small()
+    # Every expert sees every image: none can be dead after one epoch.
+    values["builder"]["arguments"]["top_k"] = None
     return Recipe.model_validate(
-        small(
+        dict(
+            values,
             epochs=1,
             seeds=[0, 1],
             description="Tiny, for a test.",
@@ -141,12 +146,33 @@ def test_a_verdict_needs_significance():
 
 
 @pytest.mark.parametrize(("least", "dead"), [(0.06, True), (0.07, False)])
-def test_an_expert_below_a_quarter_of_an_even_load_is_dead(least, dead):
-    load = [least, 0.25, 0.25, 0.5 - least]
-    (table,) = routing_tables(
-        {"routing": {"gate": {"load": load, "by_class": [[1, 0, 0, 0]]}}}
-    )
-    assert table["dead"] is dead
+def test_a_model_with_a_dead_expert_is_not_published(
+    least, dead, recipe, runs, tmp_path, monkeypatch
+):
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    splits = []
+    routing = {
+        "experts": ["0", "1", "2", "3"],
+        "load": [least, 0.25, 0.25, 0.5 - least],
+        "by_class": np.full((10, 4), 0.25).tolist(),
+    }
+
+    def routing_of(model, split, classes):
+        splits.append(len(split))
+        return {"gate": routing}
+
+    monkeypatch.setattr(publish, "routing_of", routing_of)
+    if dead:
+        with pytest.raises(ValueError, match=r"at least 0.25 .* gate='gate'"):
+            publish_recipe(recipe, tmp_path, runs)
+        # The test split has not been read.
+        assert splits == [len(load_dataset("digits").validation)]
+        assert not (tmp_path / "results.json").exists()
+    else:
+        publish_recipe(recipe, tmp_path, runs)
+        text = (tmp_path / "card.md").read_text()
+        assert "takes 0.28 of an even load" in text
+        assert "| *all choices* | 0.070 | 0.250 | 0.250 | 0.430 |" in text
 
 
 def test_the_zoos_table_has_a_line_for_each_preset(recipe, zoo, tmp_path):

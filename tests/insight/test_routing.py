@@ -7,6 +7,7 @@ import pytest
 from moe_keras.insight import (
     collect_gates,
     expert_by_class,
+    expert_names,
     plot_history,
     plot_routing,
 )
@@ -78,3 +79,19 @@ def test_the_routing_picture_shows_the_table():
         "0.70",
     ]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["x", "y"]
+
+
+def test_experts_are_named_by_number_or_by_bank():
+    x = keras.Input((6,))
+    one = MixtureOfExperts(DenseExpert(6, 2), GatingLayer(2, name="first"))
+    banks = [DenseExpert(6, 2, name="small"), DenseExpert(6, name="large")]
+    weights = keras.layers.Dense(3, "softmax", name="of_the_user")
+    two = MixtureOfExperts(banks, weights, name="second")
+    model = keras.Model(x, two(one(x)))
+    expected = {
+        "first": ["0", "1"],
+        "second": ["small 0", "small 1", "large 0"],
+    }
+    assert expert_names(model) == expected
+    inputs = np.ones((2, 6), "float32")
+    assert list(collect_gates(model, inputs)) == list(expected)

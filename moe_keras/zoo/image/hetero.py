@@ -39,6 +39,8 @@ def grow_hetero(
     recurrent_units: int = 32,
     feature_units: int = 64,
     dropout: float = 0.3,
+    balance_loss: float = 1e-2,
+    importance_loss: float = IMPORTANCE_LOSS,
     dispatch: str = "auto",
 ) -> Any:
     """Standardised images `(B, H, W, C)` to class probabilities.
@@ -58,9 +60,8 @@ def grow_hetero(
         experts: number of experts of each kind, `"conv"` and `"recurrent"`.
         top_k: int or None: experts that see an image; None for all.
         gate: layer from maps `(B, H, W, C)` to gates `(B, E)`, or `"uniform"`
-            for fixed equal weights. Defaults to
-            `GatingLayer(E, top_k, importance_loss=0.1)`; without that loss the
-            better of two kinds of experts takes every image.
+            for fixed equal weights. Defaults to a `GatingLayer(E, top_k)` with
+            the two losses below.
         fusion: `"probabilities"` or `"features"`.
         stem_filters: int > 0. Maps of the stem's convolution.
         expert_filters: maps of each block of a convolutional expert.
@@ -68,6 +69,11 @@ def grow_hetero(
             of its two directions.
         feature_units: int > 0. Width of the features, for `fusion="features"`.
         dropout: float in [0, 1), in front of every expert's last layer.
+        balance_loss: float >= 0. Coefficient of the Switch balance loss; for
+            a sparse gate.
+        importance_loss: float >= 0. Coefficient of the importance loss; with
+            neither of them the better of two kinds of experts takes every
+            image.
         dispatch: see `MixtureOfExperts`.
     """
     _check(experts, top_k, fusion, gate)
@@ -85,7 +91,8 @@ def grow_hetero(
         gate = GatingLayer(
             count,
             top_k=top_k,
-            importance_loss=IMPORTANCE_LOSS,
+            balance_loss=balance_loss,
+            importance_loss=importance_loss,
             name="gating",
         )
     sides = x.shape[1:3]

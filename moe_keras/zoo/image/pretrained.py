@@ -17,6 +17,7 @@ FREE = frozenset(
     {
         "augmentation",
         "balance_loss",
+        "importance_loss",
         "dispatch",
         "dropout",
         "flip",
