@@ -49,9 +49,16 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
             ),
         ],
         files: Annotated[
-            list[Path],
-            typer.Argument(help="Images (png, jpg) or arrays (npy)."),
-        ],
+            list[Path] | None,
+            typer.Argument(
+                help="Images (png, jpg), arrays (npy), or texts (txt, one a "
+                "line)."
+            ),
+        ] = None,
+        text: Annotated[
+            list[str] | None,
+            typer.Option(help="A text to ask about; may be given again."),
+        ] = None,
         top: Annotated[
             int, typer.Option(min=1, help="How many classes to name.")
         ] = 3,
@@ -63,13 +70,19 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
             typer.Option(help="Write them to this file, .csv or .json."),
         ] = None,
     ) -> None:
-        """Say what a trained model sees in files, and which expert decided."""
+        """Say what a model sees in files or texts, and which expert decided."""
         with errors():
             if out is not None and out.suffix not in (".csv", ".json"):
                 raise ValueError(f"--out must end in .csv or .json, not {out}")
+            if not files and not text:
+                raise ValueError("name a FILE, or give a --text")
             with start():
-                from moe_keras.prediction import predict_files, report
-            found = predict_files(model, files, top)
+                from moe_keras import prediction
+                from moe_keras.prediction import report
+            trained = prediction.load_trained(model)
+            found = prediction.predict_files(trained, files or [], top)
+            if text:
+                found += prediction.predict_texts(trained, text, top)
             as_text = report.predictions_json(found, model)
             if out is not None:
                 csv = report.predictions_csv(found)

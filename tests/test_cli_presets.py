@@ -71,7 +71,11 @@ def test_predict_into_a_file(tmp_path, name):
         (["no/such", "many.npy"], "error: load_preset: neither a preset"),
         (["image/toy_moe", "x.png"], "error: predict_files: there is no such"),
         (["image/toy_moe", "many.npy", "--out", "a.txt"], "error: --out must"),
-        (["image/toy_moe"], "Missing argument"),
+        (["image/toy_moe"], "error: name a FILE, or give a --text"),
+        (
+            ["image/toy_moe", "--text", "a"],
+            "error: predict_texts: the model must",
+        ),
         (["image/toy_moe", "many.npy", "--top", "0"], "--top"),
     ],
 )

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,30 +22,41 @@ saved_model, inputs, results = sys.argv[1:]
 artefact = tf.saved_model.load(saved_model)
 explain = artefact.signatures["explain"]
 serve = artefact.signatures["serving_default"]
-images = tf.constant(np.load(inputs))
+given = np.load(inputs)
+rows = given["rows"]
+if "ends" in given:
+    data = rows.tobytes()
+    bounds = [0, *given["ends"]]
+    rows = [data[a:b] for a, b in zip(bounds, bounds[1:])]
 name = list(serve.structured_input_signature[1])[0]
-explained = explain(**{name: images})
-served = serve(**{name: images})
+parts = []
+for start in range(0, len(rows), 256):
+    batch = tf.constant(rows[start : start + 256])
+    explained = explain(**{name: batch})
+    part = {"explained": explained["outputs"]}
+    if "gates" in explained:
+        part["gates"] = explained["gates"]
+    parts.append({**part, "outputs": serve(**{name: batch})["outputs"]})
 np.savez(
     results,
-    outputs=served["outputs"],
-    explained=explained["outputs"],
-    gates=explained["gates"],
+    **{key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
 )
 """
 
 
 def predict_without_keras(
-    saved_model: Path, inputs: np.ndarray
+    saved_model: Path, inputs: np.ndarray | Sequence[bytes]
 ) -> dict[str, np.ndarray]:
     """Predictions of a SavedModel, from a process with TensorFlow alone.
 
     Args:
         saved_model: folder that `export_saved_model` wrote.
-        inputs: array `(N, ...)` for the model's one input.
+        inputs: array `(N, ...)` for the model's one input, or texts as
+            `bytes`; they are served in batches of 256.
 
     Returns:
-        `outputs` of `serving_default`; `explained` and `gates` of `explain`.
+        `outputs` of `serving_default`; `explained` and, of a model with one
+        layer that gates, `gates` of `explain`.
 
     Raises:
         RuntimeError: when the process fails, with the end of what it printed.
@@ -56,8 +68,8 @@ def predict_without_keras(
         path=saved_model,
     )
     with tempfile.TemporaryDirectory() as folder:
-        given, found = Path(folder, "inputs.npy"), Path(folder, "results.npz")
-        np.save(given, inputs)
+        given, found = Path(folder, "inputs.npz"), Path(folder, "results.npz")
+        np.savez(given, **_as_arrays(inputs))
         process = subprocess.run(
             [
                 sys.executable,
@@ -79,3 +91,13 @@ def predict_without_keras(
             )
         with np.load(found) as results:
             return dict(results)
+
+
+def _as_arrays(inputs: np.ndarray | Sequence[bytes]) -> dict[str, np.ndarray]:
+    """Texts as one array of bytes, and where each ends."""
+    if isinstance(inputs, np.ndarray):
+        return {"rows": inputs}
+    return {
+        "rows": np.frombuffer(b"".join(inputs), "uint8"),
+        "ends": np.cumsum([len(text) for text in inputs]),
+    }

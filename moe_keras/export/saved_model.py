@@ -16,6 +16,15 @@ from moe_keras.layers import MixtureOfExperts, record_gates
 OWNER = "export_saved_model"
 # Of the exported predictions from Keras' own, relative to 1 or the largest.
 TOLERANCE = 1e-5
+# What a model of texts is asked: words, nothing, marks, other scripts, bytes
+# that are no text.
+_TEXTS = (
+    b"A good film, <br />and not a bad one: don't miss it!",
+    b"",
+    "Тёплый фильм 影 😀 שלום".encode(),
+    b"awful!!! 1/10 ...",
+    b"\xff\x00 word",
+)
 
 
 def export_saved_model(
@@ -33,7 +42,8 @@ def export_saved_model(
       `(..., E)`: `gates` where there is one layer, else `gates_<layer>`.
 
     The artefact is loaded again and both signatures are compared with the
-    model on random inputs before this function returns.
+    model, on random inputs or on texts of all kinds, before this function
+    returns.
 
     Args:
         model: `keras.Model`, built, with tensor inputs (one, a list or a dict).
@@ -147,10 +157,11 @@ def _dispatched(model: Any, dispatch: str | None) -> Iterator[None]:
 
 
 def _verify(model: Any, artefact: Any, signature: dict[str, Any]) -> None:
-    """Compare both signatures with the model on a few random inputs."""
+    """Compare both signatures with the model on a few inputs."""
     import tensorflow as tf
 
-    for rows in (1, 3):
+    texts = any(spec.dtype == tf.string for spec in signature.values())
+    for rows in (1, len(_TEXTS) if texts else 3):
         inputs = {name: _random(spec, rows) for name, spec in signature.items()}
         expected = _explain(model)(inputs)
         for endpoint in ("serving_default", "explain"):
@@ -183,5 +194,5 @@ def _random(spec: Any, rows: int) -> Any:
     if spec.dtype.is_floating:
         return tf.constant(generator.uniform(size=shape), spec.dtype)
     if spec.dtype == tf.string:
-        return tf.fill(shape, "a word")
+        return tf.constant(np.resize(np.array(_TEXTS, dtype=object), shape))
     return tf.constant(generator.integers(0, 2, size=shape), spec.dtype)

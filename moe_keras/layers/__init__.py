@@ -41,6 +41,13 @@ from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
 )
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
+from moe_keras.layers.preprocessing.text_cleaning import (
+    TextCleaning as TextCleaning,
+)
 from moe_keras.layers.preprocessing.text_features import (
     TextFeatures as TextFeatures,
 )
+from moe_keras.layers.preprocessing.vectorize import (
+    text_vectorizer as text_vectorizer,
+)
+from moe_keras.layers.preprocessing.word_ids import WordIds as WordIds

@@ -1,4 +1,4 @@
-"""Files to predictions, with the experts that decided."""
+"""Files and texts to predictions, with the experts that decided."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
@@ -15,14 +15,23 @@ from moe_keras.prediction.prediction import (
     ExpertShare,
     Prediction,
 )
-from moe_keras.prediction.readers import OWNER, read_rows
+from moe_keras.prediction.readers import (
+    OWNER,
+    READERS,
+    TEXT_FILES,
+    Rows,
+    read_rows,
+    text_rows,
+)
 from moe_keras.prediction.trained import TrainedModel, as_trained
 
-Row = tuple[str, int | None, np.ndarray]
+Model = str | PathLike[str] | keras.Model | TrainedModel
+# File, its place in the file, the text that it is, and what the model reads.
+Row = tuple[str | None, int | None, str | None, np.ndarray]
 
 
 def predict_files(
-    model: str | PathLike[str] | keras.Model | TrainedModel,
+    model: Model,
     files: Iterable[str | PathLike[str]],
     top: int = 3,
     batch_size: int = 64,
@@ -35,7 +44,8 @@ def predict_files(
             `keras.Model`, or what `load_trained` returns.
         files: for an image model: images (`.png`, `.jpg`, `.jpeg`), cut to the
             model's proportions and scaled to its size; arrays (`.npy`) of one
-            image or of many.
+            image or of many. For a model of texts: `.txt`, UTF-8, one text a
+            line; blank lines are left out.
         top: int > 0. How many classes to name.
         batch_size: int > 0. Rows that are computed together.
         classes: names, in the order of the outputs; None for the model's own.
@@ -47,7 +57,61 @@ def predict_files(
         ValueError: for a model that cannot be loaded or does not return
             probabilities, and for a file that cannot be read.
     """
-    for name, value in (("top", top), ("batch_size", batch_size)):
+    trained, shape = _check(model, classes, top=top, batch_size=batch_size)
+    rows = (
+        row
+        for file in files
+        for row in _split(read_rows(Path(file), trained.task, shape), str(file))
+    )
+    return _predict_all(trained, rows, top, batch_size)
+
+
+def predict_texts(
+    model: Model,
+    texts: Iterable[str],
+    top: int = 3,
+    batch_size: int = 64,
+    classes: Sequence[str] | None = None,
+) -> list[Prediction]:
+    """What a trained model says of texts.
+
+    Args:
+        model: see `predict_files`; it must read texts.
+        texts: of any length; empty ones are predicted, too.
+        top: int > 0. How many classes to name.
+        batch_size: int > 0. Texts that are computed together.
+        classes: names, in the order of the outputs; None for the model's own.
+
+    Returns:
+        A `Prediction` for each text, in their order.
+
+    Raises:
+        ValueError: for a model that cannot be loaded, reads no texts or does
+            not return probabilities, and for what is no text.
+    """
+    trained, shape = _check(model, classes, top=top, batch_size=batch_size)
+    require(
+        READERS.get(trained.task) is TEXT_FILES,
+        "predict_texts",
+        "the model must be one that reads texts.",
+        task=trained.task,
+    )
+    given = [texts] if isinstance(texts, str) else list(texts)
+    require(
+        not isinstance(texts, str) and all(isinstance(t, str) for t in given),
+        "predict_texts",
+        "`texts` must be a sequence of str.",
+        texts=given[:3],
+    )
+    rows = _split(text_rows(given, shape), None)
+    return _predict_all(trained, rows, top, batch_size)
+
+
+def _check(
+    model: Model, classes: Sequence[str] | None, **counts: int
+) -> tuple[TrainedModel, tuple[int, ...]]:
+    """The model and the shape of what it reads."""
+    for name, value in counts.items():
         require(
             is_count(value),
             OWNER,
@@ -62,21 +126,25 @@ def predict_files(
         "the model must declare the shape of its inputs.",
         input_shape=shape,
     )
-    rows = _rows(files, trained.task, shape)
+    return trained, shape
+
+
+def _split(rows: Rows, file: str | None) -> Iterator[Row]:
+    for n in range(len(rows.values)):
+        place = None if rows.places is None else rows.places[n]
+        text = None if rows.texts is None else rows.texts[n]
+        # Texts as arrays of rank 0: NumPy cuts NUL off the end of `bytes`.
+        yield file, place, text, rows.values[n, ...]
+
+
+def _predict_all(
+    trained: TrainedModel, rows: Iterable[Row], top: int, batch_size: int
+) -> list[Prediction]:
     return [
         prediction
         for batch in _batches(rows, batch_size)
         for prediction in _predict(trained, batch, top)
     ]
-
-
-def _rows(
-    files: Iterable[str | PathLike[str]], task: str, shape: tuple[int, ...]
-) -> Iterator[Row]:
-    for file in files:
-        values, many = read_rows(Path(file), task, shape)
-        for place, value in enumerate(values):
-            yield str(file), place if many else None, value
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -93,10 +161,15 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 def _predict(
     trained: TrainedModel, batch: list[Row], top: int
 ) -> Iterator[Prediction]:
-    inputs = np.stack([value for _, _, value in batch])
+    inputs = np.stack([value for *_, value in batch])
+    if inputs.dtype == object:
+        inputs = keras.ops.convert_to_tensor(inputs, dtype="string")
     with record_gates() as record:
         outputs = trained.model(inputs, training=False)
     outputs = _as_numpy(outputs)
+    if outputs.shape[-1] == 1:
+        # One output is P(label 1).
+        outputs = np.concatenate([1 - outputs, outputs], axis=-1)
     require(
         bool(np.all(outputs >= 0))
         and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2),
@@ -107,7 +180,7 @@ def _predict(
     )
     gates = {name: _as_numpy(value) for name, value in record.items()}
     names = expert_names(trained.model)
-    for place, (file, row, _) in enumerate(batch):
+    for place, (file, row, text, _) in enumerate(batch):
         # Stable, so that equal ones come in the order of the classes.
         best = np.argsort(-outputs[place], kind="stable")[:top]
         yield Prediction(
@@ -121,6 +194,7 @@ def _predict(
                 _busiest(names, name, value[place])
                 for name, value in gates.items()
             ),
+            text,
         )
 
 

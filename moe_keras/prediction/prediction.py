@@ -37,13 +37,16 @@ class Prediction:
     """What a model says of one input.
 
     Attributes:
-        file: as it was given.
-        row: its place in a file of many, else None.
+        file: as it was given; None for a text that was given itself.
+        row: its place in a file or sequence of many, else None: counted from
+            0, but the lines of a text file from 1.
         classes: the most probable ones, best first.
         experts: one for each layer that gates, from the input on.
+        text: what was read, None for what is no text.
     """
 
-    file: str
+    file: str | None
     row: int | None
     classes: tuple[ClassScore, ...]
     experts: tuple[ExpertShare, ...]
+    text: str | None = None

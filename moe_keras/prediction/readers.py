@@ -1,6 +1,8 @@
 """From a file to the rows that a model reads, by task."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,12 +15,27 @@ from moe_keras.errors import require
 OWNER = "predict_files"
 _COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
-# From a path and the shape of one row to rows (N, ...), and whether the file
-# is one of many rows.
-Reader = Callable[[Path, tuple[int, ...]], tuple[np.ndarray, bool]]
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a file holds.
+
+    Attributes:
+        values: `(N, ...)`, as a model reads them.
+        places: of each row in the file; None where the file is one row.
+        texts: of each row, to be shown; None for what is no text.
+    """
+
+    values: np.ndarray
+    places: tuple[int, ...] | None = None
+    texts: tuple[str, ...] | None = None
 
 
-def read_image(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
+# From a path and the shape of one row to the rows.
+Reader = Callable[[Path, tuple[int, ...]], Rows]
+
+
+def read_image(path: Path, shape: tuple[int, ...]) -> Rows:
     """One image, cut to the model's proportions and scaled to its size.
 
     Args:
@@ -27,7 +44,7 @@ def read_image(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
 
     Returns:
         float32 `(1, H, W, C)` in 0..255 (0..65,535 where the file has 16 bits
-        of grey), and False.
+        of grey).
     """
     require(
         shape[-1] in _COLOURS,
@@ -52,10 +69,10 @@ def read_image(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
             file=str(path),
             reason=str(error),
         )
-    return keras.utils.img_to_array(image, dtype="float32")[None], False
+    return Rows(keras.utils.img_to_array(image, dtype="float32")[None])
 
 
-def read_array(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
+def read_array(path: Path, shape: tuple[int, ...]) -> Rows:
     """One row or many from a `.npy` file, without pickle.
 
     Args:
@@ -63,7 +80,7 @@ def read_array(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
         shape: of one row; an axis of length 1 at its end may be left out.
 
     Returns:
-        `(N, *shape)`, and whether the file has an axis for N.
+        `(N, *shape)`, with places from 0 on if the file has an axis for N.
     """
     try:
         with open(path, "rb") as file:
@@ -92,8 +109,58 @@ def read_array(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
         file=str(path),
         dtype=str(value.dtype),
     )
-    return value.reshape(-1, *shape).astype("float32"), many
+    value = value.reshape(-1, *shape).astype("float32")
+    return Rows(value, tuple(range(len(value))) if many else None)
 
+
+def read_lines(path: Path, shape: tuple[int, ...]) -> Rows:
+    """The texts of a UTF-8 file, one a line; blank lines are none.
+
+    Args:
+        path: of the file, with or without a byte order mark.
+        shape: `()` or `(1,)`.
+
+    Returns:
+        `text_rows`, whose places are the numbers of the lines, from 1 on.
+    """
+    try:
+        # Not `splitlines`, which also splits inside of texts.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        require(
+            False,
+            OWNER,
+            "the file cannot be read as UTF-8 text.",
+            file=str(path),
+            reason=str(error),
+        )
+    found = {place: line for place, line in enumerate(lines, 1) if line.strip()}
+    return text_rows(found.values(), shape, tuple(found))
+
+
+def text_rows(
+    texts: Iterable[str],
+    shape: tuple[int, ...],
+    places: tuple[int, ...] | None = None,
+) -> Rows:
+    """Texts as a model reads them.
+
+    Args:
+        texts: of each row.
+        shape: of one row, `()` or `(1,)`.
+        places: of each row; None for those of the sequence.
+
+    Returns:
+        Rows of UTF-8 `bytes` `(N, *shape)`.
+    """
+    # What is no character has no UTF-8.
+    kept = tuple(re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts)
+    values = np.array([text.encode() for text in kept], dtype=object)
+    places = tuple(range(len(kept))) if places is None else places
+    return Rows(values.reshape(-1, *shape), places, kept)
+
+
+TEXT_FILES: Mapping[str, Reader] = MappingProxyType({".txt": read_lines})
 
 # What each task reads, by the ending of the file; a task is added here.
 READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
@@ -102,13 +169,13 @@ READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
             **dict.fromkeys((".png", ".jpg", ".jpeg"), read_image),
             ".npy": read_array,
         },
+        # Presets name what the texts are read for, data sets what they are.
+        **dict.fromkeys(("sentiment", "text"), TEXT_FILES),
     }
 )
 
 
-def read_rows(
-    path: Path, task: str, shape: tuple[int, ...]
-) -> tuple[np.ndarray, bool]:
+def read_rows(path: Path, task: str, shape: tuple[int, ...]) -> Rows:
     """The rows of a file, for a model of this task.
 
     Args:
@@ -117,7 +184,7 @@ def read_rows(
         shape: of one row.
 
     Returns:
-        Rows `(N, *shape)`, and whether the file is one of many rows.
+        `Rows`.
 
     Raises:
         ValueError: for a task that has no files, a file that is not there or
@@ -131,11 +198,11 @@ def read_rows(
     )
     readers = READERS[task]
     require(path.is_file(), OWNER, "there is no such file.", file=str(path))
-    reader = readers.get(path.suffix.lower())
+    suffix = path.suffix.lower()
     require(
-        reader is not None,
+        suffix in readers,
         OWNER,
         f"a file for this task must end in {', '.join(readers)}.",
         file=str(path),
     )
-    return reader(path, shape)
+    return readers[suffix](path, shape)

@@ -8,9 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from moe_keras.prediction.prediction import Prediction
 from moe_keras.zoo import PresetInfo
+
+# Characters of a text in a table.
+_SHOWN = 60
 
 
 def presets_table(infos: Sequence[PresetInfo]) -> Table:
@@ -56,7 +60,7 @@ def _headline(info: PresetInfo) -> str:
 def predictions_table(predictions: Sequence[Prediction]) -> Table:
     """A row for each prediction."""
     table = Table()
-    table.add_column("file", overflow="fold")
+    table.add_column("input", overflow="fold")
     table.add_column("class")
     table.add_column("probability", justify="right")
     table.add_column("next")
@@ -64,7 +68,8 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
     for one in predictions:
         first, *others = one.classes
         table.add_row(
-            one.file if one.row is None else f"{one.file} [{one.row}]",
+            # As text: brackets in it are no markup.
+            Text(_input(one)),
             first.name,
             _percent(first.probability),
             ", ".join(f"{c.name} {_percent(c.probability)}" for c in others),
@@ -76,21 +81,35 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
     return table
 
 
+def _input(one: Prediction) -> str:
+    """A file with the row in brackets, or the beginning of a text."""
+    if one.file is not None:
+        return one.file if one.row is None else f"{one.file} [{one.row}]"
+    shown = "".join(c if c.isprintable() else " " for c in one.text or "")
+    shown = " ".join(shown.split())
+    if len(shown) > _SHOWN:
+        shown = shown[: _SHOWN - 1] + "…"
+    return f'"{shown}"'
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
 def predictions_json(predictions: Sequence[Prediction], model: str) -> str:
-    """`{"model": ..., "predictions": [...]}`."""
+    """`{"model": ..., "predictions": [...]}`, with `text` for texts."""
     rows = [asdict(one) for one in predictions]
+    for row in rows:
+        if row["text"] is None:
+            del row["text"]
     return json.dumps({"model": model, "predictions": rows}, indent=2)
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:
     """A line for each prediction, a heading above.
 
-    Columns: `file`, `row`, then `class_1`, `probability_1`, ..., then for each
-    layer that gates `expert_<layer>` and `share_<layer>`.
+    Columns: `file`, `row`, for texts `text`, then `class_1`, `probability_1`,
+    ..., then for each layer that gates `expert_<layer>` and `share_<layer>`.
     """
     text = io.StringIO()
     rows = [_flat(one) for one in predictions]
@@ -104,6 +123,8 @@ def predictions_csv(predictions: Sequence[Prediction]) -> str:
 
 def _flat(one: Prediction) -> dict[str, Any]:
     row: dict[str, Any] = {"file": one.file, "row": one.row}
+    if one.text is not None:
+        row["text"] = one.text
     for rank, score in enumerate(one.classes, 1):
         row[f"class_{rank}"] = score.name
         row[f"probability_{rank}"] = score.probability

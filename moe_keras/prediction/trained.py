@@ -14,20 +14,19 @@ from moe_keras.zoo.presets.info import INFO_FILE
 
 OWNER = "load_trained"
 RUN_MODEL = "model.keras"
-# What a model without a preset is for, by the rank of its inputs.
-_TASK_BY_RANK = {4: "image"}
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that can be asked about files.
+    """A model that can be asked about files or texts.
 
     Attributes:
         name: what it was loaded by.
         model: `keras.Model`, built.
         task: such as `"image"`; says how files are read.
-        classes: names, in the order of the outputs; numbers where the model
-            does not say them.
+        classes: names, in the order of the outputs; two where the one output
+            is the probability of the second; numbers where the model does not
+            say them.
     """
 
     name: str
@@ -70,19 +69,31 @@ def load_trained(name: str | PathLike[str]) -> TrainedModel:
 
 
 def _describe(name: str, model: Any) -> TrainedModel:
-    shapes = model.input_shape, model.output_shape
-    single = all(isinstance(shape, tuple) for shape in shapes)
-    rank = len(model.input_shape) if single else None
+    task = _task_of(model)
     require(
-        single and rank in _TASK_BY_RANK,
+        task is not None and isinstance(model.output_shape, tuple),
         OWNER,
-        "a model without a preset must map images (B, H, W, C) to classes.",
+        "a model without a preset must map images (B, H, W, C) or texts (B,) "
+        "to classes.",
         model=name,
         input_shape=model.input_shape,
         output_shape=model.output_shape,
     )
-    classes = _numbers(model.output_shape[-1])
-    return TrainedModel(name, model, _TASK_BY_RANK[rank], classes)
+    return TrainedModel(name, model, str(task), _numbers(_class_count(model)))
+
+
+def _task_of(model: Any) -> str | None:
+    """What a model without a preset is for, by what it reads."""
+    if not isinstance(model.input_shape, tuple):
+        return None
+    if model.inputs[0].dtype == "string":
+        return "text"
+    return "image" if len(model.input_shape) == 4 else None
+
+
+def _class_count(model: Any) -> int:
+    """One output is the probability of the second of two classes."""
+    return max(2, int(model.output_shape[-1]))
 
 
 def _numbers(count: int) -> tuple[str, ...]:
@@ -105,12 +116,12 @@ def as_trained(
     if isinstance(model, keras.Model):
         model = _describe(model.name, model)
     trained = model if isinstance(model, TrainedModel) else load_trained(model)
-    outputs = trained.model.output_shape[-1]
+    count = _class_count(trained.model)
     names = trained.classes if classes is None else tuple(classes)
     require(
-        len(names) == outputs,
+        len(names) == count,
         OWNER,
-        f"`classes` must have one name for each of the {outputs} outputs.",
+        f"`classes` must have one name for each of the {count} classes.",
         classes=names,
     )
     return TrainedModel(trained.name, trained.model, trained.task, names)

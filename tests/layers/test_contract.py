@@ -28,4 +28,6 @@ def test_every_public_layer_is_under_the_contract():
         moe_keras.layers.Gate,
         moe_keras.layers.Fusion,
     }
-    assert public - abstract == checked
+    # See `tests/layers/preprocessing`.
+    reading_texts = {moe_keras.layers.TextCleaning, moe_keras.layers.WordIds}
+    assert public - abstract - reading_texts == checked

@@ -64,10 +64,10 @@ def test_images_are_cut_and_scaled_and_made_grey(tmp_path):
     wide = np.full((16, 24, 3), 255, "uint8")
     wide[:, 4:20] = np.repeat(pixels(16, 16, 1), 3, axis=-1)
     file = save_image(tmp_path / "wide.png", wide)
-    rows, many = read_image(file, (16, 16, 1))
-    assert not many
-    np.testing.assert_array_equal(rows[0, ..., 0], wide[:, 4:20, 0])
-    rows, _ = read_image(file, (8, 8, 1))
+    found = read_image(file, (16, 16, 1))
+    assert (found.places, found.texts) == (None, None)
+    np.testing.assert_array_equal(found.values[0, ..., 0], wide[:, 4:20, 0])
+    rows = read_image(file, (8, 8, 1)).values
     assert (rows.shape, rows.dtype) == ((1, 8, 8, 1), "float32")
     expected = Image.fromarray(wide[:, 4:20, 0]).resize((8, 8), 2)
     # At the edge, Pillow looks beyond it.
@@ -173,7 +173,9 @@ def test_a_model_for_no_known_task_is_refused():
     inputs = keras.Input((5,))
     moe = MixtureOfExperts(DenseExpert(3, 2), GatingLayer(2))
     model = keras.Model(inputs, moe(inputs))
-    with pytest.raises(ValueError, match=r"images \(B, H, W, C\) to classes"):
+    with pytest.raises(
+        ValueError, match=r"images .* or texts \(B,\) to classes"
+    ):
         predict_files(model, [])
 
 
@@ -193,10 +195,10 @@ def test_a_preset_of_a_task_without_files_is_refused(tmp_path):
 
 
 def test_wrong_names_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="one name for each of the 3 outputs"):
+    with pytest.raises(ValueError, match="one name for each of the 3 classes"):
         predict_files(tiny_model(), [], classes=["one"])
     save_preset(tiny_model(), tmp_path / "x", {**METADATA, "classes": ["one"]})
-    with pytest.raises(ValueError, match="one name for each of the 3 outputs"):
+    with pytest.raises(ValueError, match="one name for each of the 3 classes"):
         predict_files(tmp_path / "x", [])
 
 

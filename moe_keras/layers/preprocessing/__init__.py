@@ -1,1 +1,1 @@
-"""Preprocessing: layers that make features of what a model is given."""
+"""Layers that prepare what experts read."""

@@ -27,6 +27,8 @@ _ALLOWED: dict[str, set[str] | None] = {
     "keras.regularizers": None,
     "keras.src.models.functional": {"Functional"},
     "keras.src.models.sequential": {"Sequential"},
+    # The mask of an `Embedding` whose input another layer makes.
+    "keras.src.ops.numpy": {"NotEqual"},
 }
 # They run what a file names: Python, a SavedModel, a pickle.
 _REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer"}

@@ -1,0 +1,108 @@
+"""SavedModels that read texts, where there is TensorFlow alone."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from moe_keras.demo.served import predict_without_keras
+from moe_keras.export import export_saved_model, saved_model
+from moe_keras.layers import (
+    DenseExpert,
+    GatingLayer,
+    MixtureOfExperts,
+    text_vectorizer,
+)
+from tests.tools import randomize
+
+WORDS = ["a", "good", "film", "not", "bad", "n't", "!", "is", "😀", "影"]
+
+
+def texts_model(rank=1):
+    clean, ids = text_vectorizer(vocabulary=WORDS, max_length=200)
+    texts = keras.Input((1,) * (rank - 1), dtype="string", name="texts")
+    x = keras.layers.Embedding(ids.vocabulary_size(), 8)(ids(clean(texts)))
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    moe = MixtureOfExperts(DenseExpert(2, 3), GatingLayer(3, top_k=2))
+    outputs = keras.layers.Softmax()(moe(x))
+    return randomize(keras.Model(texts, outputs))
+
+
+def hostile_texts(count, megabytes):
+    """Random bytes, hidden and mirrored characters, marks, very long texts."""
+    rng = np.random.default_rng(0)
+    alphabets = (
+        "\u200b\u200d\ufe0f\u2060\ufeff a",
+        "\u202eשלמ אבג مرحبا\u200f ",
+        "!?.,;:'\"()[]{}<>&#-_*/\\|~^%$@`",
+        "a good film is n't bad! 😀 影 <br /> &amp; \x00 \u0301 \udcff",
+    )
+    texts = [b"", b" ", b"\x00", b"\xed\xa0\x80", b"\xff" * 7]
+    while len(texts) < count - megabytes:
+        length = int(rng.integers(0, 200))
+        if len(texts) % 2:
+            texts.append(rng.bytes(length))
+        else:
+            letters = list(alphabets[len(texts) // 2 % len(alphabets)])
+            text = "".join(rng.choice(letters, length))
+            texts.append(text.encode(errors="surrogatepass"))
+    units = [b" ", b"a", b"a ", "😀".encode(), b"\xff", b"!?", b"<a", b"&amp;"]
+    for place in range(megabytes):
+        unit = units[place % len(units)]
+        texts.append(unit * (1_000_000 // len(unit)))
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("count", "megabytes"),
+    [(300, 8), pytest.param(10_000, 20, marks=pytest.mark.slow)],
+)
+def test_hostile_texts_are_served_without_this_package(
+    tmp_path, count, megabytes
+):
+    model = texts_model()
+    path = export_saved_model(model, tmp_path / "artefact")
+    texts = hostile_texts(count, megabytes)
+    assert len(texts) == count
+    served = predict_without_keras(path, texts)
+    assert served["outputs"].shape == (count, 2)
+    assert np.all(np.isfinite(served["outputs"]))
+    np.testing.assert_allclose(served["outputs"].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(served["explained"], served["outputs"])
+    assert served["gates"].shape == (count, 3)
+    expected = model(tf.constant(texts[:256]), training=False)
+    np.testing.assert_allclose(served["outputs"][:256], expected, atol=1e-5)
+    # Not all are taken for the same text.
+    assert len(np.unique(served["outputs"][:, 0].round(5))) > 20
+
+
+def test_texts_of_rank_two_have_a_signature_of_their_own(tmp_path):
+    model = texts_model(rank=2)
+    export_saved_model(model, tmp_path)
+    artefact = tf.saved_model.load(str(tmp_path))
+    texts = tf.constant([["A good film!"], [""]])
+    served = artefact.signatures["serving_default"](texts=texts)["outputs"]
+    np.testing.assert_allclose(served, model(texts), atol=1e-5)
+
+
+def test_an_artefact_that_reads_texts_otherwise_is_refused(
+    tmp_path, monkeypatch
+):
+    model = texts_model()
+    serve = saved_model._serve
+
+    def wrong(model):
+        inner = serve(model)
+
+        def deaf(inputs):
+            # As if it knew ASCII only.
+            texts = tf.strings.regex_replace(inputs["texts"], "[^ -~]", "")
+            return inner({"texts": texts})
+
+        return deaf
+
+    monkeypatch.setattr(saved_model, "_serve", wrong)
+    with pytest.raises(
+        ValueError, match=r"is not the model's\. Received: larg"
+    ):
+        export_saved_model(model, tmp_path)
