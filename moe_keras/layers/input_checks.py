@@ -24,6 +24,26 @@ def check_floats(owner: str, inputs: Any) -> None:
     )
 
 
+def check_integers(owner: str, inputs: Any) -> str:
+    """Refuse inputs that are no integers, such as ids cast to floats.
+
+    Args:
+        owner: the layer that was called.
+        inputs: tensor.
+
+    Returns:
+        The dtype's name.
+    """
+    dtype: str = keras.backend.standardize_dtype(inputs.dtype)
+    require(
+        keras.backend.is_int_dtype(dtype),
+        owner,
+        "`inputs` must be of an integer dtype.",
+        dtype=dtype,
+    )
+    return dtype
+
+
 def check_mask(owner: str, mask: Any, shape: Any, behind: int = 0) -> None:
     """Refuse a mask that has not got the axes of the positions.
 
