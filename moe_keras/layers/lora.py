@@ -16,7 +16,7 @@ PREFIX = "lora_"
 
 
 def add_lora(model: keras.Model, rank: int, owner: str) -> None:
-    """Let every layer that can learn a difference of low rank to its kernel.
+    """Freeze a model, but for differences of low rank to its kernels.
 
     Args:
         model: `keras.Model`, built. A layer that has LoRA already keeps it, as
@@ -47,6 +47,7 @@ def add_lora(model: keras.Model, rank: int, owner: str) -> None:
         if not layer.lora_enabled:
             layer.enable_lora(rank)
         _save_apart(layer)
+    freeze_base(model)
 
 
 def freeze_base(model: keras.Model) -> None:
