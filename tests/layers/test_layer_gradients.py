@@ -60,7 +60,7 @@ LAYERS = {
     ),
     "attention": (
         lambda: AttentionExpert(
-            4, 2, 6, 2, 2, {"num_experts": 3}, 3, output_units=2
+            4, 2, 6, 1, 1, {"num_experts": 3}, 3, output_units=2
         ),
         SEQUENCES,
         True,
