@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require_counts
-from moe_keras.layers.calls import join_axes
+from moe_keras.layers.calls import freeze, join_axes
 from moe_keras.layers.input_checks import (
     check_bank_gates,
     check_floats,
@@ -21,10 +21,9 @@ from moe_keras.ops.dispatch import SortedPlan, map_groups
 class ExpertBank(keras.layers.Layer):
     """Base class of the banks: `num_experts` functions of one kind.
 
-    A subclass says what one expert does to rows `(N, *row)`: it implements
-    `build_bank`, `split_bank`, `run_expert`, `row_output_shape` and
-    `count_expert`, and, where one call can serve all experts, overrides
-    `run_all` or `run_groups`.
+    A subclass says what one expert does to rows `(N, *row)`: `build_bank`,
+    `split_bank`, `run_expert`, `row_output_shape`, `count_expert`, and, where
+    one call can serve all experts, `run_all` or `run_groups`.
 
     A row is what an expert reads at once. Without gates it is the last
     `row_rank` axes of the input (all but the batch where `row_rank` is None);
@@ -146,8 +145,8 @@ class ExpertBank(keras.layers.Layer):
         def run(expert: Any, *group: Any) -> Any:
             return self.run_group(expert, group, training)
 
-        tensors = (rows,) if mask is None else (rows, mask)
-        return map_groups(run, self.split_bank(), tensors, group_sizes)
+        parts = (rows,) if mask is None else (rows, mask)
+        return map_groups(run, self.split_bank(), parts, group_sizes)
 
     def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
         """Expert e on slice e, `(E, C, *row) -> (E, C, *R)`."""
@@ -244,6 +243,8 @@ class ExpertBank(keras.layers.Layer):
             # XLA wants static shapes; so does JAX, which runs all experts.
             self.supports_jit = keras.backend.backend() != "tensorflow"
         self.build_bank(self._row_shape(inputs_shape, gates_shape))
+        if not self.trainable:
+            freeze(self)
 
     def compute_output_shape(
         self,
@@ -265,10 +266,9 @@ class ExpertBank(keras.layers.Layer):
             shapes: those of `inputs` and, if there are, of `gates`.
             load: `(E,)` share of the rows that reach each expert; None for all.
         """
-        row_shape = self._row_shape(
-            shapes[0], shapes[1] if len(shapes) > 1 else None
-        )
-        rows = size_of(shapes[0][1 : len(shapes[0]) - len(row_shape)])
+        inputs_shape, gates_shape = (*shapes, None)[:2]
+        row_shape = self._row_shape(inputs_shape, gates_shape)
+        rows = size_of(inputs_shape[1 : len(inputs_shape) - len(row_shape)])
         size_of(row_shape)
         reached = self.num_experts if load is None else sum(load)
         return Cost(

@@ -154,6 +154,9 @@ def count_layer(
     if isinstance(layer, keras.Model):
         model_cost = ModelCost(_Counter({}).count_model(layer, shapes))
         return Cost(model_cost.total, model_cost.active)
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        # Behind query and value there may be masks.
+        shapes = shapes[:2]
     for rule_class, rule in RULES.items():
         if isinstance(layer, rule_class):
             output = layer.compute_output_shape(*shapes)
@@ -182,7 +185,7 @@ def _calls(model: Any, input_shapes: Any) -> list[Any]:
     if input_shapes is not None and list(input_shapes) != declared:
         # The same layers along a second graph, at the wanted shapes.
         inputs = [
-            keras.Input(tuple(shape)[1:], dtype=tensor.dtype)
+            keras.Input(tuple(shape)[1:], dtype=tensor.dtype, name=tensor.name)
             for shape, tensor in zip(input_shapes, model.inputs, strict=True)
         ]
         model = keras.models.clone_model(
