@@ -25,3 +25,27 @@ def require(condition: Any, owner: str, rule: str, **received: Any) -> None:
 def is_count(value: Any) -> bool:
     """Whether `value` is an integer above zero (a bool is not)."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def require_counts(owner: str, **counts: Any) -> None:
+    """Raise a `ValueError` for the first that is no integer above zero.
+
+    Args:
+        owner: the class or function that was called.
+        **counts: the arguments by name.
+    """
+    for name, value in counts.items():
+        rule = f"`{name}` must be an integer above 0."
+        require(is_count(value), owner, rule, **{name: value})
+
+
+def require_dropout(owner: str, dropout: Any) -> None:
+    """Raise a `ValueError` for what is no rate of dropout.
+
+    Args:
+        owner: the class or function that was called.
+        dropout: the argument of that name.
+    """
+    require(
+        0 <= dropout < 1, owner, "`dropout` must be in [0, 1).", dropout=dropout
+    )

@@ -24,7 +24,7 @@ def gradients_of(layer, inputs, loss_fn, training=True, **call_kwargs):
         weights: list of arrays, one for each trainable weight, or None where
             there is no gradient.
         first: array, the gradient of the first input (of each of its tensors,
-            if it is a list); None for identifiers.
+            if it is a list); None for integers.
     """
     differentiate = {
         "tensorflow": _with_tensorflow,
@@ -55,6 +55,12 @@ def _array(gradient):
     return None if gradient is None else numpy_of(gradient)
 
 
+def _is_float(tensor):
+    """Whether it has a gradient: identifiers have none."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.backend.is_float_dtype(dtype)
+
+
 def _total(loss_fn, outputs, losses):
     loss = loss_fn(outputs)
     for extra in losses:
@@ -67,9 +73,8 @@ def _with_tensorflow(layer, inputs, loss_fn, call_kwargs):
 
     first = keras.tree.flatten(inputs[0])
     with tf.GradientTape() as tape:
-        for tensor in first:
-            if tensor.dtype.is_floating:
-                tape.watch(tensor)
+        for tensor in filter(_is_float, first):
+            tape.watch(tensor)
         outputs = layer(*inputs, **call_kwargs)
         loss = _total(loss_fn, outputs, layer.losses)
     variables = layer.trainable_variables
@@ -89,7 +94,10 @@ def _with_jax(layer, inputs, loss_fn, call_kwargs):
         del call_kwargs["training"]
     states = [state.value for state in layer.non_trainable_variables]
 
-    def compute(variables, first):
+    def compute(variables):
+        return total(variables, inputs[0])
+
+    def total(variables, first):
         outputs, _, losses = layer.stateless_call(
             variables,
             states,
@@ -101,17 +109,19 @@ def _with_jax(layer, inputs, loss_fn, call_kwargs):
         return _total(loss_fn, outputs, losses)
 
     variables = [variable.value for variable in layer.trainable_variables]
-    loss, (weights, first) = jax.value_and_grad(
-        compute, argnums=(0, 1), allow_int=True
-    )(variables, inputs[0])
-    first = keras.tree.flatten(first)
-    none = jax.dtypes.float0
-    return loss, weights, [None if g.dtype == none else g for g in first]
+    tensors = keras.tree.flatten(inputs[0])
+    if not all(map(_is_float, tensors)):
+        loss, weights = jax.value_and_grad(compute)(variables)
+        return loss, weights, [None] * len(tensors)
+    loss, (weights, first) = jax.value_and_grad(total, argnums=(0, 1))(
+        variables, inputs[0]
+    )
+    return loss, weights, keras.tree.flatten(first)
 
 
 def _with_torch(layer, inputs, loss_fn, call_kwargs):
     first = [
-        tensor.detach().clone().requires_grad_(tensor.is_floating_point())
+        tensor.detach().clone().requires_grad_(_is_float(tensor))
         for tensor in keras.tree.flatten(inputs[0])
     ]
     packed = keras.tree.pack_sequence_as(inputs[0], first)

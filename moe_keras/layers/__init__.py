@@ -1,5 +1,8 @@
 """Keras layers for the four stages, and the mixture that wires them."""
 
+from moe_keras.layers.blocks.attention_expert import (
+    AttentionExpert as AttentionExpert,
+)
 from moe_keras.layers.blocks.moe_transformer_block import (
     MoETransformerBlock as MoETransformerBlock,
 )
@@ -7,10 +10,16 @@ from moe_keras.layers.blocks.soft_moe import SoftMoE as SoftMoE
 from moe_keras.layers.expert_bank import ExpertBank as ExpertBank
 from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
 from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
+from moe_keras.layers.experts.embedded_experts import (
+    EmbeddedExperts as EmbeddedExperts,
+)
 from moe_keras.layers.experts.model_expert import ModelExpert as ModelExpert
 from moe_keras.layers.experts.ngram_expert import NGramExpert as NGramExpert
 from moe_keras.layers.experts.recurrent_expert import (
     RecurrentExpert as RecurrentExpert,
+)
+from moe_keras.layers.experts.sequence_conv_expert import (
+    SequenceConvExpert as SequenceConvExpert,
 )
 from moe_keras.layers.fusion.attention_fusion import (
     AttentionFusion as AttentionFusion,

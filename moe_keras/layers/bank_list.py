@@ -46,6 +46,18 @@ class BankList:
             # Whether XLA can compile them is for the mixture to say.
             bank.supports_jit = True
 
+    def run_all(self, rows: Any, mask: Any, training: bool | None) -> Any:
+        """Every expert on every row, `(N, *row) -> (N, E, *R)`.
+
+        For banks that read whole samples.
+        """
+        outputs = [
+            bank(rows, mask=mask, training=training) for bank in self.banks
+        ]
+        if len(outputs) == 1:
+            return outputs[0]
+        return ops.concatenate(outputs, axis=1)
+
     def run_dense(
         self, inputs: Any, gates: Any, mask: Any, training: bool | None
     ) -> list[Any]:

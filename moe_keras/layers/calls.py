@@ -41,3 +41,14 @@ def read_layers(config: dict[str, Any], *names: str) -> dict[str, Any]:
         if config.get(name) is not None
     }
     return {**config, **made}
+
+
+def freeze(layer: keras.layers.Layer) -> None:
+    """Freeze a layer and all that is in it, one built while frozen too.
+
+    Of what a frozen layer makes in `build`, Keras freezes the weights, but not
+    those of further layers, as attention has them. And on TensorFlow setting
+    `trainable` to what it is does nothing.
+    """
+    for part in layer._flatten_layers():
+        keras.layers.Layer.trainable.fset(part, False)

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import require_counts
+from moe_keras.layers.calls import freeze, join_axes
 from moe_keras.layers.input_checks import (
     check_bank_gates,
     check_floats,
@@ -20,10 +21,9 @@ from moe_keras.ops.dispatch import SortedPlan, map_groups
 class ExpertBank(keras.layers.Layer):
     """Base class of the banks: `num_experts` functions of one kind.
 
-    A subclass says what one expert does to rows `(N, *row)`: it implements
-    `build_bank`, `split_bank`, `run_expert`, `row_output_shape` and
-    `count_expert`, and, where one call can serve all experts, overrides
-    `run_all` or `run_groups`.
+    A subclass says what one expert does to rows `(N, *row)`: `build_bank`,
+    `split_bank`, `run_expert`, `row_output_shape`, `count_expert`, and, where
+    one call can serve all experts, `run_all` or `run_groups`.
 
     A row is what an expert reads at once. Without gates it is the last
     `row_rank` axes of the input (all but the batch where `row_rank` is None);
@@ -63,12 +63,7 @@ class ExpertBank(keras.layers.Layer):
 
     def __init__(self, num_experts: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
-        require(
-            is_count(num_experts),
-            type(self).__name__,
-            "`num_experts` must be an integer above 0.",
-            num_experts=num_experts,
-        )
+        require_counts(type(self).__name__, num_experts=num_experts)
         self.num_experts = num_experts
 
     # --- what a subclass implements ---
@@ -101,6 +96,10 @@ class ExpertBank(keras.layers.Layer):
         """Multiply-adds of one expert on one row."""
         raise NotImplementedError
 
+    def count_active(self, row_shape: tuple[int, ...]) -> float:
+        """Of these, those that a row reaches in an expert that it reaches."""
+        return self.count_expert(row_shape)
+
     def widths(self) -> dict[str, Any]:
         """The arguments that set an expert's size, not its output's."""
         raise NotImplementedError
@@ -114,6 +113,15 @@ class ExpertBank(keras.layers.Layer):
             return max(1, round(factor * width))
 
         return {name: scale(width) for name, width in self.widths().items()}
+
+    def single_expert(self, factor: float = 1.0) -> "ExpertBank":
+        """One dense expert of this kind, new, its widths times a factor."""
+        config = {**self.get_config(), **self.scaled_widths(factor)}
+        return type(self).from_config({**config, "num_experts": 1})
+
+    def find(self, name: str) -> "ExpertBank | None":
+        """The bank of this name: itself, or one made of a part of it."""
+        return self if self.name == name else None
 
     def run_all(
         self, rows: Any, mask: Any = None, training: bool | None = None
@@ -137,8 +145,8 @@ class ExpertBank(keras.layers.Layer):
         def run(expert: Any, *group: Any) -> Any:
             return self.run_group(expert, group, training)
 
-        tensors = (rows,) if mask is None else (rows, mask)
-        return map_groups(run, self.split_bank(), tensors, group_sizes)
+        parts = (rows,) if mask is None else (rows, mask)
+        return map_groups(run, self.split_bank(), parts, group_sizes)
 
     def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
         """Expert e on slice e, `(E, C, *row) -> (E, C, *R)`."""
@@ -193,10 +201,8 @@ class ExpertBank(keras.layers.Layer):
             depth = len(gates.shape) - 1
         shape = inputs.shape
         check_mask(type(self).__name__, mask, shape, len(shape) - depth)
-        leading, row = ops.shape(inputs)[:depth], ops.shape(inputs)[depth:]
-        rows = inputs if depth == 1 else ops.reshape(inputs, (-1, *row))
-        if mask is not None and depth > 1:
-            mask = ops.reshape(mask, (-1, *ops.shape(mask)[depth:]))
+        leading = ops.shape(inputs)[:depth]
+        rows, mask = join_axes(inputs, depth), join_axes(mask, depth)
         if gates is None:
             outputs = self.run_all(rows, mask, training)
         else:
@@ -237,6 +243,8 @@ class ExpertBank(keras.layers.Layer):
             # XLA wants static shapes; so does JAX, which runs all experts.
             self.supports_jit = keras.backend.backend() != "tensorflow"
         self.build_bank(self._row_shape(inputs_shape, gates_shape))
+        if not self.trainable:
+            freeze(self)
 
     def compute_output_shape(
         self,
@@ -258,14 +266,15 @@ class ExpertBank(keras.layers.Layer):
             shapes: those of `inputs` and, if there are, of `gates`.
             load: `(E,)` share of the rows that reach each expert; None for all.
         """
-        row_shape = self._row_shape(
-            shapes[0], shapes[1] if len(shapes) > 1 else None
-        )
-        rows = size_of(shapes[0][1 : len(shapes[0]) - len(row_shape)])
+        inputs_shape, gates_shape = (*shapes, None)[:2]
+        row_shape = self._row_shape(inputs_shape, gates_shape)
+        rows = size_of(inputs_shape[1 : len(inputs_shape) - len(row_shape)])
         size_of(row_shape)
-        one = rows * self.count_expert(row_shape)
         reached = self.num_experts if load is None else sum(load)
-        return Cost(one * self.num_experts, one * reached)
+        return Cost(
+            rows * self.count_expert(row_shape) * self.num_experts,
+            rows * self.count_active(row_shape) * reached,
+        )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None: the expert axis stands between the positions and the values."""
@@ -275,19 +284,15 @@ class ExpertBank(keras.layers.Layer):
         return {**super().get_config(), "num_experts": self.num_experts}
 
     def _leading_axes(self, shape: Any) -> int:
-        return (
-            1 if self.row_rank is None else max(1, len(shape) - self.row_rank)
-        )
+        rank = self.row_rank
+        return 1 if rank is None else max(1, len(shape) - rank)
 
     def _row_shape(
         self, inputs_shape: Any, gates_shape: Any
     ) -> tuple[int | None, ...]:
-        depth = (
-            self._leading_axes(inputs_shape)
-            if gates_shape is None
-            else len(gates_shape) - 1
-        )
-        return tuple(inputs_shape[depth:])
+        if gates_shape is None:
+            return tuple(inputs_shape[self._leading_axes(inputs_shape) :])
+        return tuple(inputs_shape[len(gates_shape) - 1 :])
 
     def _check_gates(self, inputs_shape: Any, gates_shape: Any) -> None:
         check_bank_gates(

@@ -24,6 +24,26 @@ def check_floats(owner: str, inputs: Any) -> None:
     )
 
 
+def check_integers(owner: str, inputs: Any) -> str:
+    """Refuse inputs that are no integers, such as ids cast to floats.
+
+    Args:
+        owner: the layer that was called.
+        inputs: tensor.
+
+    Returns:
+        The dtype's name.
+    """
+    dtype: str = keras.backend.standardize_dtype(inputs.dtype)
+    require(
+        keras.backend.is_int_dtype(dtype),
+        owner,
+        "`inputs` must be of an integer dtype.",
+        dtype=dtype,
+    )
+    return dtype
+
+
 def check_identifiers(owner: str, inputs: Any) -> None:
     """Refuse inputs that are no identifiers `(B, T)` of an integer dtype.
 
@@ -33,7 +53,7 @@ def check_identifiers(owner: str, inputs: Any) -> None:
     """
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     require(
-        "int" in dtype and len(inputs.shape) == 2,
+        keras.backend.is_int_dtype(dtype) and len(inputs.shape) == 2,
         owner,
         "`inputs` must be identifiers (B, T) of an integer dtype.",
         dtype=dtype,

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import require, require_counts, require_dropout
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.gating.gating_layer import GatingLayer
@@ -101,23 +101,11 @@ class MoEFeedForward(keras.layers.Layer):
     ):
         # The gate reads the inputs as they come, as in the mixture.
         super().__init__(autocast=False, **kwargs)
-        for name, value in (
-            ("num_experts", num_experts),
-            ("hidden_units", hidden_units),
-            ("shared_units", shared_units),
-        ):
-            require(
-                is_count(value) or (value is None and name == "shared_units"),
-                "MoEFeedForward",
-                f"`{name}` must be an integer above 0.",
-                **{name: value},
-            )
-        require(
-            0 <= dropout < 1,
-            "MoEFeedForward",
-            "`dropout` must be in [0, 1).",
-            dropout=dropout,
-        )
+        counts = {"num_experts": num_experts, "hidden_units": hidden_units}
+        if shared_units is not None:
+            counts["shared_units"] = shared_units
+        require_counts("MoEFeedForward", **counts)
+        require_dropout("MoEFeedForward", dropout)
         require(
             not expert_dropout or gate is None,
             "MoEFeedForward",

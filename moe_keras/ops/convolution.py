@@ -1,8 +1,9 @@
 """Convolutions of all experts in one call.
 
-A bank of kernels `(E, S, S, C, F)` is the kernel of one wide convolution: with
-C channels in where all experts read the same maps, with E groups of C channels
-where each reads maps of its own, the experts' channels side by side.
+A bank of kernels `(E, S, S, C, F)`, or `(E, S, C, F)` for sequences, is the
+kernel of one wide convolution: with C channels in where all experts read the
+same maps, with E groups of C channels where each reads maps of its own, the
+experts' channels side by side.
 """
 
 import math
@@ -23,11 +24,11 @@ def join_kernels(bank: Any) -> Any:
     """`(E, S, S, C, F) -> (S, S, C, E*F)`, the experts side by side.
 
     Args:
-        bank: float `(E, S, S, C, F)`.
+        bank: float `(E, S, S, C, F)`, or `(E, S, C, F)`.
     """
-    experts, side, _, channels, filters = bank.shape
-    joined = ops.transpose(bank, (1, 2, 3, 0, 4))
-    return ops.reshape(joined, (side, side, channels, experts * filters))
+    experts, *one, filters = bank.shape
+    joined = ops.moveaxis(bank, 0, -2)
+    return ops.reshape(joined, (*one, experts * filters))
 
 
 def conv_all(maps: Any, bank: Any) -> Any:
@@ -35,11 +36,12 @@ def conv_all(maps: Any, bank: Any) -> Any:
 
     Args:
         maps: float `(N, H, W, C)`, which all experts read, or `(N, H, W, E*C)`,
-            of which expert e reads the channels e*C..(e+1)*C-1.
-        bank: float `(E, S, S, C, F)`.
+            of which expert e reads the channels e*C..(e+1)*C-1; or sequences
+            `(N, T, C)`.
+        bank: float `(E, S, S, C, F)`, or `(E, S, C, F)`.
 
     Returns:
-        float `(N, H, W, E*F)`.
+        float `(N, H, W, E*F)`, or `(N, T, E*F)`.
     """
     # Keras reads the number of groups, 1 or E, off the channels.
     return ops.conv(

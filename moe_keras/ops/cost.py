@@ -86,8 +86,8 @@ def count_multiply_adds(
             unknown size in a shape that matters.
     """
     counter = _Counter(expert_load or {})
-    shape = None if input_shape is None else (None, *input_shape)
-    return ModelCost(counter.count_model(model, shape))
+    shapes = None if input_shape is None else [(None, *input_shape)]
+    return ModelCost(counter.count_model(model, shapes))
 
 
 class _Counter:
@@ -97,14 +97,14 @@ class _Counter:
         self._expert_load = expert_load
 
     def count_model(
-        self, model: Any, input_shape: Any = None
+        self, model: Any, input_shapes: Any = None
     ) -> dict[str, Cost]:
         costs: dict[str, Cost] = {}
-        for node in _calls(model, input_shape):
+        for node in _calls(model, input_shapes):
             layer = node.operation
             shapes = [tuple(tensor.shape) for tensor in node.input_tensors]
             if isinstance(layer, keras.Model):
-                inner = self.count_model(layer, shapes[0])
+                inner = self.count_model(layer, shapes)
                 found = {
                     f"{layer.name}/{name}": cost for name, cost in inner.items()
                 }
@@ -152,8 +152,11 @@ def count_layer(
         cost: Cost = layer.count_cost(shapes, load)
         return cost
     if isinstance(layer, keras.Model):
-        model_cost = count_multiply_adds(layer, input_shape=shapes[0][1:])
+        model_cost = ModelCost(_Counter({}).count_model(layer, shapes))
         return Cost(model_cost.total, model_cost.active)
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        # Behind query and value there may be masks.
+        shapes = shapes[:2]
     for rule_class, rule in RULES.items():
         if isinstance(layer, rule_class):
             output = layer.compute_output_shape(*shapes)
@@ -168,7 +171,7 @@ def count_layer(
     return Cost(0, 0)
 
 
-def _calls(model: Any, input_shape: Any) -> list[Any]:
+def _calls(model: Any, input_shapes: Any) -> list[Any]:
     """The graph's nodes, from the inputs to the outputs."""
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
@@ -178,15 +181,17 @@ def _calls(model: Any, input_shape: Any) -> list[Any]:
         "`model` must be functional or sequential, and built.",
         model=model,
     )
-    if input_shape is not None and tuple(input_shape) != tuple(
-        model.inputs[0].shape
-    ):
-        # The same layers along a second graph, at the wanted shape.
-        inputs = keras.Input(
-            tuple(input_shape)[1:], dtype=model.inputs[0].dtype
-        )
+    declared = [tuple(tensor.shape) for tensor in model.inputs]
+    if input_shapes is not None and list(input_shapes) != declared:
+        # The same layers along a second graph, at the wanted shapes.
+        inputs = [
+            keras.Input(tuple(shape)[1:], dtype=tensor.dtype, name=tensor.name)
+            for shape, tensor in zip(input_shapes, model.inputs, strict=True)
+        ]
         model = keras.models.clone_model(
-            model, input_tensors=inputs, clone_function=lambda layer: layer
+            model,
+            input_tensors=keras.tree.pack_sequence_as(model.input, inputs),
+            clone_function=lambda layer: layer,
         )
     depths = sorted(model._nodes_by_depth, reverse=True)
     nodes = (node for depth in depths for node in model._nodes_by_depth[depth])

@@ -20,7 +20,7 @@ MATCHES = ("active", "parameters")
 def dense_twin(
     model: keras.Model,
     match: str = "active",
-    bank: int = 0,
+    bank: int | str = 0,
     expert_load: Mapping[str, Sequence[float]] | None = None,
 ) -> keras.Model:
     """A dense network as large as a mixture model, with new weights.
@@ -30,8 +30,10 @@ def dense_twin(
             `MoEFeedForward`.
         match: `"active"` for equal active multiply-adds per example (gate and
             fusion included), `"parameters"` for equally many weights.
-        bank: int. Which bank of the mixture gives the twin's expert its kind;
-            its widths (hidden units, filters, state) are scaled together.
+        bank: int or str. Which bank of the mixture gives the twin's expert its
+            kind, by its place or its name; its widths (hidden units, filters,
+            state) are scaled together. A name may be that of a bank inside
+            another, as in `EmbeddedExperts`, of which a place means the first.
         expert_load: see `count_multiply_adds`: the measured load, where experts
             of different cost share one sparse gate.
 
@@ -41,7 +43,7 @@ def dense_twin(
 
     Raises:
         ValueError: when there is no mixture in the model, or its bank has no
-            widths to scale (`ModelExpert`).
+            widths to scale (`ModelExpert`), or none has the name.
     """
     require(
         match in MATCHES,
@@ -79,7 +81,7 @@ def dense_twin(
 
 
 def _dense_expert(
-    mixture: Any, match: str, bank: int, target: float
+    mixture: Any, match: str, bank: int | str, target: float
 ) -> keras.Model:
     """One expert as large as `target` says, in the place of the mixture.
 
@@ -88,7 +90,7 @@ def _dense_expert(
     routed = mixture
     if isinstance(mixture, MoEFeedForward):
         routed = mixture.mixture
-    pattern = routed.experts[bank]
+    pattern = _pattern(routed.experts, bank)
     require(
         pattern.widths(),
         "dense_twin",
@@ -114,6 +116,21 @@ def _dense_expert(
     return keras.Model(inputs, outputs, name=mixture.name)
 
 
+def _pattern(banks: Sequence[ExpertBank], bank: int | str) -> ExpertBank:
+    """The bank that the twin is to be of the kind of."""
+    if isinstance(bank, int):
+        return banks[bank]
+    found = [part for part in (one.find(bank) for one in banks) if part]
+    require(
+        found,
+        "dense_twin",
+        "`bank` must be the place or the name of a bank.",
+        bank=bank,
+        banks=[one.name for one in banks],
+    )
+    return found[0]
+
+
 def _scale_to(
     pattern: ExpertBank, target: float, size: Callable[[ExpertBank], float]
 ) -> ExpertBank:
@@ -124,13 +141,7 @@ def _scale_to(
     )
 
     def scaled(steps: int) -> ExpertBank:
-        config = {
-            **pattern.get_config(),
-            **pattern.scaled_widths(steps / widest),
-            "num_experts": 1,
-        }
-        expert: ExpertBank = type(pattern).from_config(config)
-        return expert
+        return pattern.single_expert(steps / widest)
 
     low, high = 1, 2
     while size(scaled(high)) < target:

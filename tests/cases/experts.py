@@ -4,17 +4,21 @@ import keras
 import numpy as np
 
 from moe_keras.layers import (
+    AttentionExpert,
     ConvExpert,
     DenseExpert,
+    EmbeddedExperts,
     ModelExpert,
     NGramExpert,
     RecurrentExpert,
+    SequenceConvExpert,
 )
 from tests.tools import draw, random_gates
 
 ROWS = draw(24, 5)
 SEQUENCES = draw(8, 6, 5)
 IMAGES = draw(8, 5, 6, 2)
+IDS = np.random.default_rng(3).integers(0, 14, (8, 6)).astype("int32")
 GATES = random_gates((24, 3))
 TEXTS = np.random.default_rng(0).integers(0, 9, (24, 6)).astype("int32")
 FEW_GATES = random_gates((8, 2))
@@ -25,6 +29,16 @@ def small_model():
     return keras.Sequential(
         [keras.Input((5,)), keras.layers.Dense(4, activation="tanh")]
     )
+
+
+def model_of_ids():
+    """From ids to a vector, with layers that know LoRA inside of others."""
+    ids = keras.Input((6,), dtype="int32")
+    x = keras.layers.Embedding(14, 4)(ids)
+    x = x + keras.layers.MultiHeadAttention(2, 2)(x, x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    x = keras.layers.BatchNormalization()(keras.layers.Dropout(0.2)(x))
+    return keras.Model(ids, keras.layers.Dense(3, activation="tanh")(x))
 
 
 CASES = {
@@ -151,5 +165,77 @@ CASES = {
         ModelExpert,
         lambda: {"model": small_model(), "trainable": False},
         (ROWS, random_gates((24, 1))),
+    ),
+    "model_lora": (
+        ModelExpert,
+        lambda: {"model": model_of_ids(), "lora_rank": 2},
+        (IDS,),
+    ),
+    "sequence_conv": (
+        SequenceConvExpert,
+        lambda: {"filters": 3, "num_experts": 2, "activation": "tanh"},
+        (SEQUENCES,),
+    ),
+    "sequence_conv_projected": (
+        SequenceConvExpert,
+        lambda: {
+            "filters": 3,
+            "num_experts": 2,
+            "kernel_sizes": [2, 8],
+            "activation": "softplus",
+            "output_units": 4,
+            "output_activation": "tanh",
+            "dropout": 0.2,
+            "kernel_initializer": keras.initializers.GlorotUniform(seed=2),
+            "kernel_regularizer": "l2",
+        },
+        (SEQUENCES, FEW_GATES),
+    ),
+    "attention": (
+        AttentionExpert,
+        lambda: {"units": 5, "num_heads": 2, "num_experts": 2},
+        (SEQUENCES,),
+    ),
+    "attention_sparse": (
+        AttentionExpert,
+        lambda: {
+            "units": 4,
+            "num_heads": 1,
+            "feed_forward_units": 6,
+            "num_layers": 2,
+            "num_experts": 2,
+            "moe": {"num_experts": 3, "top_k": 2},
+            "max_length": 5,
+            "pooling": "max",
+            "activation": "tanh",
+            "output_units": 3,
+            "output_activation": "tanh",
+            "dropout": 0.2,
+        },
+        (SEQUENCES, FEW_GATES),
+    ),
+    "embedded": (
+        EmbeddedExperts,
+        lambda: {
+            "experts": SequenceConvExpert(3, 2, activation="tanh"),
+            "vocabulary_size": 12,
+            "embedding_dim": 4,
+        },
+        (IDS,),
+    ),
+    "embedded_kinds": (
+        EmbeddedExperts,
+        lambda: {
+            "experts": [
+                RecurrentExpert(3, output_units=2),
+                AttentionExpert(4, 2, 6, output_units=2),
+            ],
+            "vocabulary_size": 12,
+            "embedding_dim": 4,
+            "max_length": 5,
+            "embeddings_initializer": keras.initializers.RandomNormal(seed=1),
+            "dropout": 0.2,
+        },
+        (IDS, FEW_GATES),
     ),
 }

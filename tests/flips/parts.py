@@ -4,13 +4,16 @@ import keras
 import numpy as np
 
 from moe_keras.layers import (
+    AttentionExpert,
     AttentionFusion,
     ConvExpert,
     DenseExpert,
+    EmbeddedExperts,
     LogitFusion,
     ModelExpert,
     NGramExpert,
     RecurrentExpert,
+    SequenceConvExpert,
     TextFeatures,
     WeightedFusion,
 )
@@ -117,7 +120,66 @@ FLIPS = {
         draw(4, 5),
         flips(
             {"model": lambda: _model(3)},
-            {"model": lambda: _model(3, "tanh"), "trainable": False},
+            {
+                "model": lambda: _model(3, "tanh"),
+                "trainable": False,
+                "lora_rank": 2,
+            },
+        ),
+    ),
+    SequenceConvExpert: (
+        draw(3, 5, 2),
+        flips(
+            {"filters": 3, "num_experts": 2},
+            {
+                "filters": 4,
+                "num_experts": 3,
+                "kernel_sizes": (2, 3),
+                "activation": "tanh",
+                "output_units": 4,
+                "output_activation": "tanh",
+                "dropout": 0.5,
+                "kernel_initializer": "ones",
+                "kernel_regularizer": "l2",
+            },
+        ),
+    ),
+    AttentionExpert: (
+        draw(3, 5, 2),
+        flips(
+            {"units": 4, "feed_forward_units": 6},
+            {
+                "units": 5,
+                "num_heads": 2,
+                "feed_forward_units": 7,
+                "num_layers": 2,
+                "num_experts": 2,
+                "moe": {"num_experts": 3, "top_k": 1},
+                "max_length": 4,
+                "pooling": "max",
+                "activation": "tanh",
+                "output_units": 3,
+                "output_activation": "tanh",
+                "dropout": 0.5,
+            },
+        ),
+    ),
+    EmbeddedExperts: (
+        np.arange(12, dtype="int32").reshape(3, 4),
+        flips(
+            {
+                "experts": lambda: SequenceConvExpert(3),
+                "vocabulary_size": 12,
+                "embedding_dim": 4,
+            },
+            {
+                "experts": lambda: SequenceConvExpert(3, 2),
+                "vocabulary_size": 11,
+                "embedding_dim": 5,
+                "max_length": 3,
+                "embeddings_initializer": "ones",
+                "dropout": 0.5,
+            },
         ),
     ),
     WeightedFusion: (OUTPUTS, flips({}, {"drop_non_finite": True})),

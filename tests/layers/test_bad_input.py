@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
+    AttentionExpert,
     ConvExpert,
     DenseExpert,
+    EmbeddedExperts,
     ExpertChoiceGating,
     Gate,
     GatingLayer,
@@ -17,6 +19,7 @@ from moe_keras.layers import (
     MoEFeedForward,
     MoETransformerBlock,
     RecurrentExpert,
+    SequenceConvExpert,
     SoftMoE,
     UniformGating,
     WeightedFusion,
@@ -224,6 +227,8 @@ INTEGERS = {
     "dense": (lambda: DenseExpert(3, 2), (2, 5)),
     "conv": (lambda: ConvExpert(3, 2), (2, 5, 5, 1)),
     "recurrent": (lambda: RecurrentExpert(3, 2), (2, 5, 4)),
+    "sequence_conv": (lambda: SequenceConvExpert(3, 2), (2, 5, 4)),
+    "attention": (lambda: AttentionExpert(4), (2, 5, 4)),
     "soft": (lambda: SoftMoE(DenseExpert(3, 2)), (2, 5, 4)),
     "transformer": (lambda: MoETransformerBlock(2, 2, 3, 4), (2, 5, 4)),
 }
@@ -251,3 +256,10 @@ def test_integers_in_a_mixture_and_in_a_fusion():
         assert f"{type(fusion).__name__}: {FLOATS}" in message
     ids = "HashGating: `inputs` must be of an integer dtype, or `column` must "
     assert ids in message_of(lambda: HashGating(4)(draw(2, 3)))
+
+
+def test_floats_where_ids_are_read():
+    layer = EmbeddedExperts(SequenceConvExpert(3), 9, 4)
+    message = message_of(lambda: layer(draw(2, 3)))
+    rule = "`inputs` must be of an integer dtype. Received: dtype='float32'"
+    assert f"EmbeddedExperts: {rule}" in message

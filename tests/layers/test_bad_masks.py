@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
+    AttentionExpert,
     DenseExpert,
+    EmbeddedExperts,
     ExpertChoiceGating,
     GatingLayer,
     HashGating,
@@ -13,6 +15,7 @@ from moe_keras.layers import (
     MoEFeedForward,
     MoETransformerBlock,
     RecurrentExpert,
+    SequenceConvExpert,
     SoftMoE,
     UniformGating,
 )
@@ -35,6 +38,11 @@ MASKED = {
     ),
     "soft": (lambda: SoftMoE(DenseExpert(3, 2)), "SoftMoE"),
     "recurrent": (lambda: RecurrentExpert(3, 2), "RecurrentExpert"),
+    "sequence_conv": (
+        lambda: SequenceConvExpert(3, 2),
+        "SequenceConvExpert",
+    ),
+    "attention": (lambda: AttentionExpert(4), "AttentionExpert"),
     "recurrent_mixture": (
         lambda: MixtureOfExperts(RecurrentExpert(3, 2), GatingLayer(2)),
         "GatingLayer",
@@ -61,6 +69,15 @@ def test_a_mask_of_identifiers_has_their_shape():
     assert numpy_of(HashGating(4)(ids, mask=mask)).shape == (2, 3, 4)
     message = message_of(lambda: HashGating(4)(ids, mask=mask[:, :1]))
     assert f"HashGating: {RULE}mask_shape=(2, 1), positions" in message
+
+
+def test_a_mask_of_words_has_their_shape():
+    layer = EmbeddedExperts(SequenceConvExpert(3), 9, 4, max_length=3)
+    ids = np.ones((4, 5), "int32")
+    layer(ids, mask=np.ones((4, 5), bool))
+    for shape in ((5,), (4, 1), (4, 3), (4, 6)):
+        message = message_of(lambda s=shape: layer(ids, mask=np.ones(s, bool)))
+        assert f"EmbeddedExperts: {RULE}mask_shape={shape}, posit" in message
 
 
 def test_sequences_behind_two_axes_have_a_mask_of_three():

@@ -32,8 +32,10 @@ def built(layer, inputs):
 
 def feed_forward_of(layer, rows, mask=None):
     """The loops, row by row, with the gates of the router's kernel."""
-    logits = rows @ numpy_of(layer.gate.kernel)
-    gates = oracles.softmax_gates(logits, layer.gate.top_k)
+    gates = np.ones((len(rows), 1))
+    if layer.num_experts > 1:
+        logits = rows @ numpy_of(layer.gate.kernel)
+        gates = oracles.softmax_gates(logits, layer.gate.top_k)
     if mask is not None:
         gates[~mask] = 0
     (bank,) = layer.mixture.experts

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
+    AttentionExpert,
     ConvExpert,
     DenseExpert,
     MoEFeedForward,
     MoETransformerBlock,
     RecurrentExpert,
+    SequenceConvExpert,
     SoftMoE,
 )
 from tests.differences import check_differences
@@ -19,7 +21,7 @@ SEQUENCES, IMAGES = (3, 4, 5), (3, 4, 4, 2)
 MASK = np.arange(4) < np.asarray([[4], [3], [2]])
 # Keras' attention computes partly in float32 on JAX, which compiles Keras'
 # recurrent networks anew in every call; the mixture has a test of its own.
-NOT_ON_JAX = ("transformer", "gru", "lstm", "feed_forward")
+NOT_ON_JAX = ("transformer", "attention", "gru", "lstm", "feed_forward")
 
 # Name -> (layer, shape of the inputs, whether it takes a mask).
 LAYERS = {
@@ -46,6 +48,20 @@ LAYERS = {
     ),
     "transformer": (
         lambda: MoETransformerBlock(2, 3, 4, 6, activation="tanh", causal=True),
+        SEQUENCES,
+        True,
+    ),
+    "sequence_conv": (
+        lambda: SequenceConvExpert(
+            3, 2, (2, 3, 5), activation="tanh", output_units=2
+        ),
+        SEQUENCES,
+        True,
+    ),
+    "attention": (
+        lambda: AttentionExpert(
+            4, 2, 6, 1, 1, {"num_experts": 3}, 3, output_units=2
+        ),
         SEQUENCES,
         True,
     ),

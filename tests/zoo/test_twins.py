@@ -5,11 +5,16 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
+    AttentionExpert,
     ConvExpert,
     DenseExpert,
+    EmbeddedExperts,
     GatingLayer,
+    HashGating,
     MixtureOfExperts,
     ModelExpert,
+    RecurrentExpert,
+    SequenceConvExpert,
 )
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.zoo import build_image_moe, dense_twin
@@ -82,6 +87,51 @@ def test_experts_that_return_maps_keep_their_last_width(match):
         assert count_multiply_adds(twin).active == pytest.approx(wanted, 0.03)
     else:
         assert twin.count_params() == pytest.approx(model.count_params(), 0.03)
+
+
+def reader_of_texts():
+    banks = [
+        SequenceConvExpert(32, 4, output_units=3, name="conv"),
+        RecurrentExpert(16, 2, output_units=3, name="gru"),
+        AttentionExpert(
+            16, 2, 32, 1, 2, {"num_experts": 4}, 20, output_units=3, name="att"
+        ),
+    ]
+    inner = EmbeddedExperts(banks, 50, 12, max_length=20, name="words")
+    moe = MixtureOfExperts(inner, HashGating(8, column=0), name="moe")
+    ids = keras.Input((30,), dtype="int32")
+    return keras.Model(ids, keras.layers.Dense(3)(moe(ids)))
+
+
+@pytest.mark.parametrize("bank", [0, "words", "conv", "gru", "att"])
+@pytest.mark.parametrize("match", ["active", "parameters"])
+def test_a_twin_of_one_inner_expert_keeps_the_table(match, bank):
+    model = reader_of_texts()
+    twin = dense_twin(model, match, bank)
+    cost = count_multiply_adds(twin)
+    assert cost.active == cost.total
+    if match == "active":
+        wanted = count_multiply_adds(model).active
+        assert cost.active == pytest.approx(wanted, rel=0.05)
+    else:
+        assert twin.count_params() == pytest.approx(model.count_params(), 0.05)
+    (found,) = [
+        layer
+        for layer in twin._flatten_layers()
+        if isinstance(layer, EmbeddedExperts)
+    ]
+    assert found.num_experts == 1
+    assert found.embedding.embeddings.shape == (50, 12)
+    kind = {"gru": RecurrentExpert, "att": AttentionExpert}
+    assert type(found.experts[0]) is kind.get(bank, SequenceConvExpert)
+    assert twin(np.ones((2, 30), "int32")).shape == (2, 3)
+
+
+def test_a_name_that_no_bank_has():
+    with pytest.raises(
+        ValueError, match=r"Received: bank='x', banks=\['words'\]"
+    ):
+        dense_twin(reader_of_texts(), bank="x")
 
 
 def test_the_bank_can_be_chosen():

@@ -1,1 +1,1 @@
-"""Blocks: mixtures that take the place of a part of a Transformer."""
+"""Blocks: mixtures in a part of a Transformer, and experts made of them."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import require, require_counts, require_dropout
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.moe_feed_forward import MoEFeedForward
@@ -90,19 +90,10 @@ class MoETransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        for name, value in (("num_heads", num_heads), ("key_dim", key_dim)):
-            require(
-                is_count(value),
-                "MoETransformerBlock",
-                f"`{name}` must be an integer above 0.",
-                **{name: value},
-            )
-        require(
-            0 <= dropout < 1,
-            "MoETransformerBlock",
-            "`dropout` must be in [0, 1).",
-            dropout=dropout,
+        require_counts(
+            "MoETransformerBlock", num_heads=num_heads, key_dim=key_dim
         )
+        require_dropout("MoETransformerBlock", dropout)
         require(
             epsilon > 0,
             "MoETransformerBlock",
