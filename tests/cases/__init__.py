@@ -4,6 +4,12 @@ A case is a class, a function that makes the arguments of `__init__`, and the
 positional arguments of the call.
 """
 
-from tests.cases import experts, fusions, gates, mixtures
+from tests.cases import calibration, experts, fusions, gates, mixtures
 
-CASES = {**gates.CASES, **experts.CASES, **fusions.CASES, **mixtures.CASES}
+CASES = {
+    **gates.CASES,
+    **experts.CASES,
+    **fusions.CASES,
+    **mixtures.CASES,
+    **calibration.CASES,
+}

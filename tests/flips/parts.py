@@ -10,6 +10,7 @@ from moe_keras.layers import (
     LogitFusion,
     ModelExpert,
     RecurrentExpert,
+    TemperatureScaling,
     WeightedFusion,
 )
 from tests.flips.observe import flips
@@ -110,4 +111,5 @@ FLIPS = {
             },
         ),
     ),
+    TemperatureScaling: (draw(4, 5), flips({}, {"temperature": 2.0})),
 }
