@@ -8,7 +8,6 @@ per row instead of E, so that `(N, E, U)` never exists.
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from keras import ops
 
 from moe_keras.layers.calls import call_with
@@ -66,9 +65,11 @@ def _run_watched(
     )
     record.gates = gates
     record.outputs = ops.concatenate(outputs, axis=1)
-    ends = np.cumsum([bank.num_experts for bank in mixture.experts])[:-1]
-    shares = ops.split(gates, ends.tolist(), axis=-1)
-    cleared = map(clear_unheard, outputs, shares)
+    cleared, start = [], 0
+    for bank in outputs:
+        end = start + bank.shape[1]
+        cleared.append(clear_unheard(bank, gates[:, start:end]))
+        start = end
     return _fuse(mixture, [*cleared, gates])
 
 

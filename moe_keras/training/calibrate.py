@@ -9,6 +9,7 @@ import numpy as np
 
 from moe_keras.errors import require
 from moe_keras.layers import TemperatureScaling
+from moe_keras.training.graph import calls_of, graph_of
 
 OWNER = "fit_temperature"
 # Where T is looked for.
@@ -85,20 +86,9 @@ def fit_temperature(
 
 def _cut(model: keras.Model) -> tuple[TemperatureScaling, keras.Model]:
     """The layer, and the model up to it."""
-    require(
-        isinstance(model, keras.Model) and hasattr(model, "inputs"),
-        OWNER,
-        "`model` must be functional or sequential, and built.",
-        model=model,
-    )
-    # Of a sequential model too; the layer may be in other graphs as well.
-    graph = keras.Model(model.input, model.output)
-    calls = [
-        node
-        for nodes in graph._nodes_by_depth.values()
-        for node in nodes
-        if isinstance(node.operation, TemperatureScaling)
-    ]
+    # A graph of its own: the layer may have been called in others too.
+    graph = graph_of(model, OWNER)
+    calls = calls_of(graph, TemperatureScaling)
     require(
         len(calls) == 1,
         OWNER,
@@ -107,7 +97,7 @@ def _cut(model: keras.Model) -> tuple[TemperatureScaling, keras.Model]:
     )
     (node,) = calls
     (inputs,) = node.input_tensors
-    return node.operation, keras.Model(model.input, inputs)
+    return node.operation, keras.Model(graph.input, inputs)
 
 
 def _collect(

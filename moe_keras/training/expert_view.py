@@ -14,6 +14,7 @@ from moe_keras.errors import require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.layers.gates_record import record_outputs
 from moe_keras.ops.fusion import widen
+from moe_keras.training.graph import calls_of, graph_of
 
 OWNER = "with_expert_outputs"
 
@@ -52,14 +53,7 @@ def with_expert_outputs(
         ValueError: where there is no such mixture, for gates of positions, and
             for experts whose outputs are no values of classes.
     """
-    require(
-        isinstance(model, keras.Model) and hasattr(model, "inputs"),
-        OWNER,
-        "`model` must be functional or sequential, and built.",
-        model=model,
-    )
-    # Without how it is compiled, which a copy would have to serialize.
-    graph = keras.Model(model.input, model.output, name=model.name)
+    graph = graph_of(model, OWNER)
     watched = _find_mixture(graph, mixture)
     _check_activations(watched, from_logits)
     seen: list[tuple[Any, Any]] = []
@@ -73,13 +67,6 @@ def with_expert_outputs(
 
     copy = keras.models.clone_model(
         graph, clone_function=lambda layer: layer, call_function=call
-    )
-    require(
-        len(seen) == 1,
-        OWNER,
-        "the mixture must be called once in the model.",
-        mixture=watched.name,
-        calls=len(seen),
     )
     ((logits, gates),) = seen
     _check_shapes(copy.output, logits, gates)
@@ -143,23 +130,19 @@ def _find_mixture(
     model: keras.Model, mixture: MixtureOfExperts | str | None
 ) -> MixtureOfExperts:
     """The mixture that is meant, in the model's own graph."""
+    calls = [node.operation for node in calls_of(model, MixtureOfExperts)]
     found = [
         layer
-        for layer in model.layers
-        if isinstance(layer, MixtureOfExperts)
-        and (mixture is None or mixture is layer or mixture == layer.name)
+        for layer in calls
+        if mixture is None or mixture is layer or mixture == layer.name
     ]
     require(
         len(found) == 1,
         OWNER,
-        "`mixture` must be one MixtureOfExperts of the model's own graph, by "
-        "its name where there are several.",
+        "`mixture` must be one MixtureOfExperts of the model's own graph, "
+        "called once; by its name where there are several.",
         mixture=getattr(mixture, "name", mixture),
-        mixtures=[
-            layer.name
-            for layer in model.layers
-            if isinstance(layer, MixtureOfExperts)
-        ],
+        calls=[layer.name for layer in calls],
     )
     return found[0]
 

@@ -26,7 +26,8 @@ def model_expert():
         keras.Sequential(
             [
                 keras.Input((WIDTH,)),
-                keras.layers.Dense(4, name="inner_dense"),
+                # A bias in front of a normalisation learns nothing.
+                keras.layers.Dense(4, use_bias=False, name="inner_dense"),
                 keras.layers.BatchNormalization(name="inner_norm"),
                 keras.layers.Dense(CLASSES, name="inner_out"),
             ],
@@ -52,12 +53,13 @@ def mixture(top_k=None, shared=False, fusion=None):
 
 
 def build(top_k=None, compiled=True, **options):
+    # With `shared`: a path for all rows; with `fusion`: another one.
     """Normalisation, mixture, dense layer and normalisation, softmax."""
     keras.utils.set_random_seed(7)
     inputs = keras.Input((WIDTH,), name="features")
     x = keras.layers.BatchNormalization(name="first_norm")(inputs)
     x = mixture(top_k, **options)(x)
-    x = keras.layers.Dense(CLASSES, name="head")(x)
+    x = keras.layers.Dense(CLASSES, use_bias=False, name="head")(x)
     x = keras.layers.BatchNormalization(name="last_norm")(x)
     model = keras.Model(inputs, keras.layers.Softmax()(x), name="net")
     if compiled:
