@@ -28,8 +28,9 @@ class StageModel(keras.Model):
         super().__init__(name=model.name)
         self.view = view
         self.stage = stage
-        # Losses and metrics may be given by these names.
-        self.output_names = model.output_names
+        if hasattr(model, "output_names"):
+            # Losses and metrics may be given by these names.
+            self.output_names = model.output_names
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -6,11 +6,24 @@ import keras
 import numpy as np
 import pytest
 
-from moe_keras.layers import WeightedFusion
+from moe_keras.layers import (
+    AttentionFusion,
+    DenseExpert,
+    GatingLayer,
+    MixtureOfExperts,
+    WeightedFusion,
+)
 from moe_keras.training import DEFAULT_STAGES, Stage, fit_stages
 from moe_keras.training.stages import StagesHistory
 from tests.tools import numpy_of
-from tests.training.staged import build, data, flags_of, weights_of
+from tests.training.staged import (
+    CLASSES,
+    WIDTH,
+    build,
+    data,
+    flags_of,
+    weights_of,
+)
 
 EXPERTS = Stage(name="experts", train="experts", loss="experts", epochs=2)
 GATE = Stage(name="gate", train="gate", learning_rate=0.25)
@@ -188,7 +201,12 @@ def test_a_stage_without_weights_is_passed_over():
 
 
 def test_the_default_stages():
-    model = build()
+    bank = DenseExpert(CLASSES, 2, output_activation=None)
+    moe = MixtureOfExperts(bank, GatingLayer(2), AttentionFusion(3))
+    model = keras.Sequential([keras.Input((WIDTH,)), moe])
+    model.compile(
+        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
     history = fit_stages(model, data(), batch_size=48, verbose=0)
     names = [
         stage.name for stage in DEFAULT_STAGES for _ in range(stage.epochs)
