@@ -7,6 +7,9 @@ from moe_keras.layers.blocks.moe_transformer_block import (
     MoETransformerBlock as MoETransformerBlock,
 )
 from moe_keras.layers.blocks.soft_moe import SoftMoE as SoftMoE
+from moe_keras.layers.calibration.temperature_scaling import (
+    TemperatureScaling as TemperatureScaling,
+)
 from moe_keras.layers.expert_bank import ExpertBank as ExpertBank
 from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
 from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from moe_keras.layers.calls import call_with
+from moe_keras.layers.gates_record import outputs_record
 from moe_keras.ops import kernels
 from moe_keras.ops.capacity import CapacityPlan, capacity, keep_mass
 from moe_keras.ops.dispatch import FEW_CHOICES, SortedPlan, choose
+from moe_keras.ops.fusion import clear_unheard
 
 OVERFLOW = (
     "MixtureOfExperts: choices were dropped for want of capacity, and "
@@ -46,8 +48,29 @@ def run_dense(
     mixture: Any, rows: Any, choice: "Choice", mask: Any, training: bool | None
 ) -> tuple[Any, Any]:
     """Every expert on every row: the oracle of the others."""
+    record = outputs_record(mixture)
+    if record is not None:
+        return _run_watched(record, rows, choice.gates, mask, training), None
     outputs = mixture.banks.run_dense(rows, choice.gates, mask, training)
     return _fuse(mixture, [*outputs, choice.gates]), None
+
+
+def _run_watched(
+    record: Any, rows: Any, gates: Any, mask: Any, training: bool | None
+) -> Any:
+    """The same, where somebody wants what experts return behind a gate of 0."""
+    mixture = record.mixture
+    outputs = mixture.banks.run_dense(
+        rows, ops.ones_like(gates), mask, training
+    )
+    record.gates = gates
+    record.outputs = ops.concatenate(outputs, axis=1)
+    cleared, start = [], 0
+    for bank in outputs:
+        end = start + bank.shape[1]
+        cleared.append(clear_unheard(bank, gates[:, start:end]))
+        start = end
+    return _fuse(mixture, [*cleared, gates])
 
 
 def run_sorted(

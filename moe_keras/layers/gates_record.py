@@ -17,6 +17,10 @@ _open_record: ContextVar[dict[str, Any] | None] = ContextVar(
 
 _open_picks: ContextVar[list[Any] | None] = ContextVar("picks", default=None)
 
+_open_outputs: ContextVar["ExpertOutputs | None"] = ContextVar(
+    "outputs", default=None
+)
+
 
 @contextmanager
 def record_gates() -> Iterator[dict[str, Any]]:
@@ -73,3 +77,46 @@ def note_picks(picks: Any) -> None:
     record = _open_picks.get()
     if record is not None:
         record.append(picks)
+
+
+class ExpertOutputs:
+    """What every expert of one mixture returned, for rows as its gate saw them.
+
+    Attributes:
+        mixture: the `MixtureOfExperts` that is watched.
+        outputs: float `(N, E, *R)`, also where the gate is 0; None before the
+            mixture has run.
+        gates: float `(N, E)`, or None.
+    """
+
+    def __init__(self, mixture: Any) -> None:
+        self.mixture = mixture
+        self.outputs: Any = None
+        self.gates: Any = None
+
+
+@contextmanager
+def record_outputs(mixture: Any) -> Iterator[ExpertOutputs]:
+    """Make a mixture run every expert on every row, and keep what they return.
+
+    Its result is that of `dispatch="dense"`.
+
+    Args:
+        mixture: the `MixtureOfExperts` to watch; others that run inside, such
+            as one within an expert, go their usual way.
+
+    Yields:
+        `ExpertOutputs`, filled in when the mixture has run.
+    """
+    record = ExpertOutputs(mixture)
+    token = _open_outputs.set(record)
+    try:
+        yield record
+    finally:
+        _open_outputs.reset(token)
+
+
+def outputs_record(mixture: Any) -> ExpertOutputs | None:
+    """The record that is open for this mixture, if one is."""
+    record = _open_outputs.get()
+    return record if record and record.mixture is mixture else None

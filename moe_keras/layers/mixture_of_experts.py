@@ -16,7 +16,11 @@ from moe_keras.layers.calls import (
 from moe_keras.layers.dispatches import DISPATCHES, Choice, pick_dispatch
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
-from moe_keras.layers.gates_record import note_gates, record_picks
+from moe_keras.layers.gates_record import (
+    note_gates,
+    outputs_record,
+    record_picks,
+)
 from moe_keras.layers.input_checks import check_gates, check_mask
 from moe_keras.layers.mixture_checks import (
     OWNER,
@@ -153,6 +157,8 @@ class MixtureOfExperts(keras.layers.Layer):
         Args:
             rows: how many rows there are, where it is known beforehand.
         """
+        if outputs_record(self) is not None:
+            return "dense"
         if self.dispatch != "auto":
             return self.dispatch
         return pick_dispatch(self, rows)

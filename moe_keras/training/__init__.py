@@ -1,9 +1,13 @@
 """Helpers around plain `compile` and `fit`, and recipes for whole trainings."""
 
 from moe_keras.training.builders import BUILDERS as BUILDERS
+from moe_keras.training.calibrate import fit_temperature as fit_temperature
 from moe_keras.training.checkpoint import CheckpointError as CheckpointError
 from moe_keras.training.checkpoint import (
     remove_checkpoints as remove_checkpoints,
+)
+from moe_keras.training.expert_view import (
+    with_expert_outputs as with_expert_outputs,
 )
 from moe_keras.training.input_pipeline import InputPipeline as InputPipeline
 from moe_keras.training.progress import ProgressBar as ProgressBar
@@ -25,3 +29,7 @@ from moe_keras.training.schedule import RecipeSchedule as RecipeSchedule
 from moe_keras.training.smoothed_cross_entropy import (
     SmoothedCrossEntropy as SmoothedCrossEntropy,
 )
+from moe_keras.training.stage import DEFAULT_STAGES as DEFAULT_STAGES
+from moe_keras.training.stage import Stage as Stage
+from moe_keras.training.stages import StagesHistory as StagesHistory
+from moe_keras.training.stages import fit_stages as fit_stages

@@ -4,7 +4,14 @@ A case is a class, a function that makes the arguments of `__init__`, and the
 positional arguments of the call.
 """
 
-from tests.cases import experts, features, fusions, gates, mixtures
+from tests.cases import (
+    calibration,
+    experts,
+    features,
+    fusions,
+    gates,
+    mixtures,
+)
 
 CASES = {
     **features.CASES,
@@ -12,4 +19,5 @@ CASES = {
     **experts.CASES,
     **fusions.CASES,
     **mixtures.CASES,
+    **calibration.CASES,
 }

@@ -14,6 +14,7 @@ from moe_keras.layers import (
     NGramExpert,
     RecurrentExpert,
     SequenceConvExpert,
+    TemperatureScaling,
     TextFeatures,
     WeightedFusion,
 )
@@ -199,4 +200,5 @@ FLIPS = {
             },
         ),
     ),
+    TemperatureScaling: (draw(4, 5), flips({}, {"temperature": 2.0})),
 }

@@ -1,0 +1,1 @@
+"""Calibration: probabilities that say how often a model is right."""

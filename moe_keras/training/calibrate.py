@@ -1,0 +1,137 @@
+"""Temperature scaling: find the one number on validation data."""
+
+import math
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from moe_keras.errors import require
+from moe_keras.layers import TemperatureScaling
+from moe_keras.training.graph import calls_of, graph_of
+
+OWNER = "fit_temperature"
+# Where T is looked for.
+LOWEST, HIGHEST = 0.01, 100.0
+# Of log T: a thousandth of a percent.
+TOLERANCE = 1e-5
+
+
+def fit_temperature(
+    model: keras.Model, data: Any, batch_size: int = 256
+) -> float:
+    """Set the temperature that gives the least log-loss on held-out data.
+
+    Behind the layer there must be a softmax, or nothing but a loss with
+    `from_logits=True`. The log-loss has a single minimum in T. The class that
+    is predicted stays the same for every row. Hold the data out of the
+    training: on training data a model looks surer than it is.
+
+    Args:
+        model: functional or sequential `keras.Model`, built, with one
+            `TemperatureScaling` in its own graph.
+        data: `(x, y)` or `(x, y, sample_weight)` of arrays, what has such
+            `arrays`, as a `Split`, or batches of these, such as a
+            `tf.data.Dataset`; y holds the numbers of classes.
+        batch_size: int > 0, for arrays.
+
+    Returns:
+        T, in [0.01, 100]. It is at an end of that range, with a warning, where
+        the data have no minimum inside: if every row's label has the largest
+        logit, a smaller T is always better.
+
+    Raises:
+        ValueError: for a model with none or several such layers.
+
+    Source: Guo et al. (2017), arXiv:1706.04599, section 4.2.
+
+    Example:
+    >>> temperature = fit_temperature(model, (x_validation, y_validation))
+    """
+    # With scikit-learn, which is required.
+    from scipy.optimize import minimize_scalar
+
+    layer, logits_of = _cut(model)
+    logits, labels, weights = _collect(logits_of, data, batch_size)
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = logits / math.exp(log_temperature)
+        top = scaled.max(axis=-1, keepdims=True)
+        total = np.log(np.exp(scaled - top).sum(axis=-1)) + top[:, 0]
+        losses = total - scaled[np.arange(len(labels)), labels]
+        return float(np.average(losses, weights=weights))
+
+    ends = math.log(LOWEST), math.log(HIGHEST)
+    found = minimize_scalar(
+        log_loss,
+        bounds=ends,
+        method="bounded",
+        options={"xatol": TOLERANCE},
+    ).x
+    # The search stops short of the ends.
+    best = min((*ends, float(found)), key=log_loss)
+    at_end = min(abs(best - end) for end in ends) < 10 * TOLERANCE
+    temperature = math.exp(best)
+    if at_end:
+        warnings.warn(
+            f"{OWNER}: the log-loss has no minimum in [{LOWEST}, {HIGHEST}]: "
+            "too few data, or all of them classified without a mistake. "
+            f"Received: temperature={temperature:.4g}",
+            stacklevel=2,
+        )
+    layer.scale.assign(temperature)
+    return float(keras.ops.convert_to_numpy(layer.scale))
+
+
+def _cut(model: keras.Model) -> tuple[TemperatureScaling, keras.Model]:
+    """The layer, and the model up to it."""
+    # A graph of its own: the layer may have been called in others too.
+    graph = graph_of(model, OWNER)
+    calls = calls_of(graph, TemperatureScaling)
+    require(
+        len(calls) == 1,
+        OWNER,
+        "`model` must have one TemperatureScaling, called once.",
+        layers=[node.operation.name for node in calls],
+    )
+    (node,) = calls
+    (inputs,) = node.input_tensors
+    return node.operation, keras.Model(graph.input, inputs)
+
+
+def _collect(
+    logits_of: keras.Model, data: Any, batch_size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits `(N, C)`, labels `(N,)` and weights `(N,)`, in float64."""
+    data = getattr(data, "arrays", data)
+    if isinstance(data, tuple):
+        logits = logits_of.predict(data[0], batch_size=batch_size, verbose=0)
+        parts = [(logits, *data[1:])]
+    else:
+        parts = [
+            (logits_of.predict_on_batch(x), *others) for x, *others in data
+        ]
+    logits = np.concatenate([np.asarray(part[0]) for part in parts])
+    labels = np.concatenate([_array(part[1]) for part in parts])
+    num_classes = logits.shape[-1]
+    logits = logits.reshape(-1, num_classes).astype("float64")
+    labels = labels.reshape(-1)
+    require(
+        len(labels) == len(logits) > 0
+        and np.issubdtype(labels.dtype, np.integer)
+        and 0 <= labels.min() <= labels.max() < num_classes,
+        OWNER,
+        "labels must be a class number for each row of logits.",
+        labels_shape=labels.shape,
+        labels_dtype=str(labels.dtype),
+        logits_shape=logits.shape,
+    )
+    if len(parts[0]) == 2:
+        return logits, labels, np.ones(len(labels))
+    weights = np.concatenate([_array(part[2]) for part in parts])
+    return logits, labels, weights.reshape(-1).astype("float64")
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(values))
