@@ -5,7 +5,6 @@ import math
 import keras
 import numpy as np
 import pytest
-from scipy.stats import gumbel_r
 
 from moe_keras.data.split import Split
 from moe_keras.layers import TemperatureScaling
@@ -25,7 +24,7 @@ def scaled_model(from_logits=False):
 def drawn(rows=4000, seed=0):
     """Logits, and labels drawn from softmax(logits / TRUE)."""
     logits = 3 * draw(rows, 4, seed=seed)
-    noise = gumbel_r.rvs(size=logits.shape, random_state=seed)
+    noise = np.random.default_rng([seed, 1]).gumbel(size=logits.shape)
     return logits, np.argmax(logits / TRUE + noise, axis=-1).astype("int32")
 
 

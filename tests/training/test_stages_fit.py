@@ -126,7 +126,6 @@ def test_each_stage_has_an_optimizer_without_a_past(optimizer, kind):
 @pytest.mark.parametrize(
     "stage", [EXPERTS, GATE.model_copy(update={"epochs": 2})]
 )
-@pytest.mark.jax
 def test_flags_and_optimizer_are_back_after_an_error(stage, error):
     model = build()
     model.get_layer("head").trainable = False
