@@ -34,8 +34,9 @@ def add_lora(model: keras.Model, rank: int, owner: str) -> None:
         "`lora_rank` needs a model that is built.",
         model=model.name,
     )
+    # A model of KerasHub has `enable_lora` too, for some of its layers.
     layers = [
-        layer for layer in _layers(model) if hasattr(layer, "enable_lora")
+        layer for layer in _layers(model) if hasattr(layer, "lora_enabled")
     ]
     require(
         layers,

@@ -244,15 +244,15 @@ def test_trained_vectors():
 
 def test_dropout_is_on_the_vectors():
     bank = SequenceConvExpert(4, 1, 1, "linear")
-    layer = built(IDS, experts=bank, dropout=0.9, max_length=1)
+    layer = built(IDS, experts=bank, dropout=0.5, max_length=1)
     bank._biases[0].assign(np.zeros((1, 4)))
     bank._kernels[0].assign(np.eye(4)[None, None])
     table = numpy_of(layer.embedding.embeddings)
     ids = np.arange(1, 11, dtype="int32")[:, None].repeat(2, axis=1)
     outputs = numpy_of(layer(ids, training=True))[:, 0]
     kept = outputs != 0
-    assert 0 < np.mean(kept) < 0.4
-    assert_close(outputs[kept], 10 * table[1:11][kept])
+    assert 0.2 < np.mean(kept) < 0.8
+    assert_close(outputs[kept], 2 * table[1:11][kept])
     assert_close(layer(ids)[:, 0], table[1:11])
 
 

@@ -93,10 +93,12 @@ def test_fit_moves_lora_alone():
 def test_gradient_of_lora_is_that_of_the_kernel():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     inputs = draw(8, 5)
-    _, (of_kernel, _), _ = gradients_of(
-        ModelExpert(model), (inputs,), random_projection
-    )
-    layer = randomize(ModelExpert(model, lora_rank=2))
+    whole = ModelExpert(model)
+    whole(inputs)
+    _, (of_kernel, _), _ = gradients_of(whole, (inputs,), random_projection)
+    layer = ModelExpert(model, lora_rank=2)
+    layer(inputs)
+    randomize(layer)
     a, b = (numpy_of(weight) for weight in layer.trainable_weights)
     _, gradients, _ = gradients_of(layer, (inputs,), random_projection)
     # W + A B: dA = dW B^T, dB = A^T dW; the model is linear in W.
