@@ -24,8 +24,6 @@ from tests import oracles_gating, oracles_text
 from tests.layers.test_ngram_expert import texts
 from tests.tools import BACKEND, assert_close, draw, numpy_of, randomize
 
-pytestmark = pytest.mark.jax
-
 DISPATCHES = ["dense", "sorted", "capacity"]
 
 

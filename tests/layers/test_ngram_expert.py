@@ -16,8 +16,6 @@ from tests.tools import (
     weights_by_name,
 )
 
-pytestmark = pytest.mark.jax
-
 BUCKETS = 500
 CONFIGS = {
     "binary": {"output_units": 2},
