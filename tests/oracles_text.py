@@ -1,4 +1,4 @@
-"""Texts as loops over words: n-grams, their buckets, and naive Bayes."""
+"""Texts as loops over words: n-grams, their keys, and naive Bayes."""
 
 import numpy as np
 
@@ -16,13 +16,18 @@ def ngrams_of(text, max_order):
     ]
 
 
-def bucket_of(ngram, buckets):
+def key_of(ngram):
     """The hash, in integers without bounds."""
     first, second = (
         _state(ngram, prime, factor, shifts)
         for prime, factor, shifts in zip(PRIMES, FACTORS, SHIFTS, strict=True)
     )
-    return 1 + (first * PRIMES[1] + second) % (buckets - 1)
+    return 1 + first * PRIMES[1] + second
+
+
+def bucket_of(ngram, buckets):
+    """The key folded onto the buckets 1 to buckets - 1."""
+    return 1 + (key_of(ngram) - 1) % (buckets - 1)
 
 
 def _state(ngram, prime, factor, shifts):
@@ -32,34 +37,64 @@ def _state(ngram, prime, factor, shifts):
     return state
 
 
-def bag_of(text, max_order, buckets):
-    """The set of a text's buckets."""
-    return {bucket_of(ngram, buckets) for ngram in ngrams_of(text, max_order)}
+def words_in(text, span):
+    """The places of a text that are read, up to its last word."""
+    text = [int(word) for word in text]
+    while text and text[-1] == 0:
+        text.pop()
+    if span is None:
+        return text
+    return text[:span] if span > 0 else text[span:]
 
 
-def ngram_logits(text, max_order, scale, table, bias):
-    """Of one expert, whose table `(buckets, ...)` holds (w0 + w) r."""
+def bag_of(text, max_order, span=None):
+    """The set of the keys of a text's n-grams."""
+    return {
+        key_of(ngram) for ngram in ngrams_of(words_in(text, span), max_order)
+    }
+
+
+def ngram_logits(bag, rows, bias):
+    """Of one expert.
+
+    Args:
+        bag: set of keys.
+        rows: dict from each known key to its (w0 + w) r, `()` or `(C,)`.
+        bias: the same shape.
+    """
+    known = [rows[key] for key in bag if key in rows]
     score = np.array(bias, "float64")
-    for bucket in bag_of(text, max_order, len(table)):
-        score = score + table[bucket] / scale
+    if known:
+        score = score + np.sum(known, axis=0) / np.sqrt(len(known))
     return np.array([-score / 2, score / 2]) if score.ndim == 0 else score
 
 
-def log_ratio(bucket, bags, labels, label, alpha):
-    """log((p / |p|) / (q / |q|)) of one bucket, a class against the rest."""
-    seen = set().union(*bags)
+def document_counts(bags):
+    """In how many bags each key is."""
+    counts = {}
+    for bag in bags:
+        for key in bag:
+            counts[key] = counts.get(key, 0) + 1
+    return counts
 
-    def presence(one, inside):
-        return alpha + sum(
-            one in bag
-            for bag, other in zip(bags, labels, strict=True)
-            if (other == label) == inside
-        )
 
-    def share(inside):
-        return presence(bucket, inside) / sum(presence(b, inside) for b in seen)
+def log_ratios(bags, labels, label, alpha, known):
+    """log((p / |p|) / (q / |q|)) of known keys, a class against the rest."""
+    labels = list(labels)
+    inside = document_counts(
+        bag for bag, other in zip(bags, labels, strict=True) if other == label
+    )
+    outside = document_counts(
+        bag for bag, other in zip(bags, labels, strict=True) if other != label
+    )
 
-    return np.log(share(True) / share(False)) if bucket in seen else 0.0
+    def share(counts, key):
+        total = sum(alpha + counts.get(one, 0) for one in known)
+        return (alpha + counts.get(key, 0)) / total
+
+    return {
+        key: np.log(share(inside, key) / share(outside, key)) for key in known
+    }
 
 
 def text_features(text, table, max_order):

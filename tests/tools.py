@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from moe_keras.layers import NGramExpert
+
 BACKEND = keras.backend.backend()
 # Absolute tolerance of a float32 comparison whose values are near 1.
 CLOSE = 1e-5
@@ -31,6 +33,20 @@ def randomize(layer, seed=1, scale=0.5):
     rng = np.random.default_rng(seed)
     for weight in layer.trainable_weights:
         weight.assign(rng.normal(size=weight.shape) * scale)
+    return layer
+
+
+def know_ngrams(layer, ids, seed=2):
+    """Have the banks of n-grams in a layer know those of texts, at random."""
+    rng = np.random.default_rng(seed)
+    for part in layer._flatten_layers():
+        if isinstance(part, NGramExpert):
+            keys = np.unique(
+                numpy_of(part.read_keys(ops.convert_to_tensor(ids)))
+            )
+            part.know(keys[keys > 0][: part.max_ngrams - 1])
+            if not part.folded:
+                part.ratios.assign(rng.normal(size=part.ratios.shape))
     return layer
 
 

@@ -1,15 +1,19 @@
-"""Word n-grams as numbers of buckets, the same ones on every backend.
+"""Word n-grams as numbers, the same ones on every backend.
 
 Two states run along the words, modulo two primes whose squares are below 2^31,
 so that all arithmetic is int32 and nothing depends on how a backend wraps.
-Together they have 31 bits, which a remainder folds onto the buckets. With d_n
-and a fixed for each prime p:
+Together they make a key of 31 bits, which is looked up in a sorted table of
+known keys, or folded onto buckets by a remainder. With d_n and a fixed for each
+prime p:
 
     s_1 = (x_1 + d_1)^3,  s_n = (a s_{n-1} + x_n + d_n)^3  (mod p)
 
 The cube is a permutation of the residues, as p is 2 modulo 3: n-grams that
 differ in their last word alone differ in both states. And it is not linear, so
 that neighbouring identifiers do not give neighbouring buckets.
+
+Of n n-grams, one shares its key with another at a chance of n / 2^31: 0.2 % of
+4.6 million, which are those of 25,000 film reviews up to order 3.
 """
 
 from typing import Any
@@ -24,6 +28,9 @@ PRIMES = (46337, 46307)
 # Of the 2^31 pairs of states, at least 127 fall into each bucket: even enough.
 MOST_BUCKETS = 2**24
 MOST_ORDER = 5
+# Fills a table behind its last key. The keys stay below: they end at the
+# product of the primes.
+FREE = 2**31 - 1
 # For each prime: the factor, and a shift for each order; no number is special.
 FACTORS = (31415, 27950)
 SHIFTS = ((9265, 35897, 9323, 8462, 6433), (8327, 28841, 9716, 9399, 37510))
@@ -43,6 +50,16 @@ def check_ngrams(owner: str, buckets: Any, max_order: Any) -> None:
         f"`buckets` must be an integer in 2..{MOST_BUCKETS}.",
         buckets=buckets,
     )
+    check_order(owner, max_order)
+
+
+def check_order(owner: str, max_order: Any) -> None:
+    """Refuse n-grams that `ngram_keys` cannot number.
+
+    Args:
+        owner: the layer that was made.
+        max_order: int in 1..MOST_ORDER.
+    """
     require(
         is_count(max_order) and max_order <= MOST_ORDER,
         owner,
@@ -51,18 +68,17 @@ def check_ngrams(owner: str, buckets: Any, max_order: Any) -> None:
     )
 
 
-def ngram_buckets(ids: Any, max_order: int, buckets: int) -> Any:
-    """The bucket of each n-gram of a text, 0 where there is none.
+def ngram_keys(ids: Any, max_order: int) -> Any:
+    """The key of each n-gram of a text, 0 where there is none.
 
     Args:
         ids: int `(N, T)`, numbers of words; 0 for padding. Of a wider type,
             the lowest 32 bits count.
         max_order: int in 1..MOST_ORDER; the longest n-grams.
-        buckets: int in 2..MOST_BUCKETS.
 
     Returns:
-        int32 `(N, max_order * T)` in 0..buckets-1: for the orders 1, 2, ... in
-        turn, the n-grams that begin at each position. An n-gram that holds
+        int32 `(N, max_order * T)`, 0 or in 1..FREE-1: for the orders 1, 2, ...
+        in turn, the n-grams that begin at each position. An n-gram that holds
         padding, or would reach over the end, is 0, which no other one is.
     """
     steps = ids.shape[1] or ops.shape(ids)[1]
@@ -72,9 +88,8 @@ def ngram_buckets(ids: Any, max_order: int, buckets: int) -> Any:
     for n, word in enumerate(words):
         whole = ops.logical_and(whole, word != 0)
         states = [_step(states[lane], word, lane, n) for lane in range(2)]
-        both = states[0] * PRIMES[1] + states[1]
-        bucket = 1 + ops.mod(both, buckets - 1)
-        found.append(ops.where(whole, bucket, ops.zeros_like(bucket)))
+        key = 1 + states[0] * PRIMES[1] + states[1]
+        found.append(ops.where(whole, key, ops.zeros_like(key)))
     return ops.concatenate(found, axis=1)
 
 
@@ -84,6 +99,72 @@ def _step(state: Any, word: Any, lane: int, n: int) -> Any:
     state = state * FACTORS[lane] + ops.mod(word, prime) + SHIFTS[lane][n]
     state = ops.mod(state, prime)
     return ops.mod(ops.mod(state * state, prime) * state, prime)
+
+
+def ngram_buckets(ids: Any, max_order: int, buckets: int) -> Any:
+    """The keys folded onto buckets, which n-grams then share.
+
+    Args:
+        ids: int `(N, T)`, as in `ngram_keys`.
+        max_order: int in 1..MOST_ORDER.
+        buckets: int in 2..MOST_BUCKETS.
+
+    Returns:
+        int32 `(N, max_order * T)` in 0..buckets-1, 0 for no n-gram.
+    """
+    keys = ngram_keys(ids, max_order)
+    folded = 1 + ops.mod(keys - 1, buckets - 1)
+    return ops.where(keys == 0, ops.zeros_like(keys), folded)
+
+
+def find_keys(table: Any, keys: Any) -> Any:
+    """The place of each key in a table, 0 where it is not there.
+
+    The search is fastest where neighbouring keys are near each other, as those
+    of `distinct` are.
+
+    Args:
+        table: int32 `(P,)`, ascending from 0; unused places, which are at the
+            end, hold FREE.
+        keys: int32 `(N, Q)` in 0..FREE-1.
+
+    Returns:
+        int32 `(N, Q)` in 0..P-1.
+    """
+    # TensorFlow searches one row of keys per row of tables only.
+    flat = ops.reshape(keys, (-1,))
+    places = ops.cast(ops.searchsorted(table, flat), "int32")
+    places = ops.minimum(places, table.shape[0] - 1)
+    found = ops.take(table, places, axis=0) == flat
+    places = ops.where(found, places, ops.zeros_like(places))
+    return ops.reshape(places, ops.shape(keys))
+
+
+def cut_span(ids: Any, span: int | None) -> Any:
+    """The first or the last words of texts.
+
+    Args:
+        ids: int `(N, T)`, numbers of words; 0 for padding. A text ends behind
+            its last word; zeros before that take up places.
+        span: int or None. n > 0 for the first n places, n < 0 for the last -n,
+            None for all of them.
+
+    Returns:
+        int `(N, S)`, with S at most T where T is known: the words, then zeros.
+    """
+    if span is None:
+        return ids
+    if span > 0:
+        return ids[:, :span]
+    steps = ids.shape[1]
+    width = -span if steps is None else min(-span, steps)
+    # Zeros behind, so that texts shorter than the span have words to take.
+    ids = ops.pad(ids, ((0, 0), (0, width)))
+    places = ops.arange(ops.shape(ids)[1], dtype="int32")
+    ends = ops.where(ids != 0, places + 1, 0)
+    first = ops.max(ends, axis=1, keepdims=True) - width
+    taken = ops.maximum(first, 0) + ops.arange(width, dtype="int32")
+    return ops.take_along_axis(ids, taken, axis=1)
 
 
 def distinct(numbers: Any) -> Any:
@@ -101,11 +182,11 @@ def take_rows(table: Any, places: Any) -> Any:
     """The rows of a table in at least float32, zeros for place 0.
 
     Args:
-        table: float `(buckets, ...)`.
-        places: int `(N, P)`.
+        table: float `(P, ...)`.
+        places: int `(N, Q)`.
 
     Returns:
-        float `(N, P, ...)`.
+        float `(N, Q, ...)`.
     """
     rows = widen(ops.take(table, places, axis=0))
     found = places != 0

@@ -130,11 +130,7 @@ CASES = {
     ),
     "ngram": (
         NGramExpert,
-        lambda: {
-            "output_units": 2,
-            "buckets": 512,
-            "ratio_initializer": "ones",
-        },
+        lambda: {"output_units": 2, "max_ngrams": 512},
         (TEXTS,),
     ),
     "ngram_bank": (
@@ -142,11 +138,11 @@ CASES = {
         lambda: {
             "output_units": 3,
             "num_experts": 3,
-            "buckets": 256,
+            "max_ngrams": 64,
             "max_order": 2,
+            "span": -4,
+            "weighting": "inverse_frequency",
             "base_weight": 1.0,
-            "scale": 2.0,
-            "ratio_initializer": keras.initializers.RandomNormal(seed=2),
         },
         (TEXTS, GATES),
     ),
@@ -155,7 +151,8 @@ CASES = {
         lambda: {
             "output_units": 2,
             "num_experts": 3,
-            "buckets": 128,
+            "max_ngrams": 128,
+            "span": 5,
             "folded": True,
         },
         (TEXTS, GATES),

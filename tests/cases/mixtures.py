@@ -166,7 +166,7 @@ CASES = {
         MixtureOfExperts,
         lambda: {
             "experts": [
-                NGramExpert(2, 1, 64, ratio_initializer="ones"),
+                NGramExpert(2, 1, 64),
                 NGramExpert(2, 2, 128, folded=True),
             ],
             "gate": FeatureGating(

@@ -97,15 +97,15 @@ FLIPS = {
     NGramExpert: (
         TEXTS,
         flips(
-            {"output_units": 2, "buckets": 64, "ratio_initializer": "ones"},
+            {"output_units": 2, "max_ngrams": 64},
             {
                 "output_units": 3,
                 "num_experts": 2,
-                "buckets": 63,
+                "max_ngrams": 63,
                 "max_order": 2,
-                "base_weight": 1.0,
-                "scale": 1.0,
-                "ratio_initializer": "zeros",
+                "span": -3,
+                "weighting": "inverse_frequency",
+                "base_weight": 2.0,
                 "folded": True,
             },
         ),

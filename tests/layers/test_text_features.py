@@ -10,8 +10,6 @@ from tests import oracles_text
 from tests.layers.test_ngram_expert import texts
 from tests.tools import assert_close, numpy_of
 
-pytestmark = pytest.mark.jax
-
 
 def oracle(layer, ids):
     table = numpy_of(layer.embeddings)

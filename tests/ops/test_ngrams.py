@@ -18,14 +18,23 @@ def buckets_of(ids, max_order, buckets):
     return numpy_of(ngrams.ngram_buckets(ids, max_order, buckets))
 
 
+def keys_of(ids, max_order):
+    ids = ops.convert_to_tensor(np.asarray(ids, "int32"))
+    return numpy_of(ngrams.ngram_keys(ids, max_order))
+
+
 @pytest.mark.parametrize("max_order", [1, 2, 3, 5])
-@pytest.mark.parametrize("buckets", [2, 1000, 2**20, 2**24])
-def test_buckets_are_those_of_the_integers(buckets, max_order):
+@pytest.mark.parametrize("buckets", [None, 2, 1000, 2**20, 2**24])
+def test_numbers_are_those_of_the_integers(buckets, max_order):
     rng = np.random.default_rng(0)
     # Identifiers to the largest int32; the rows end in padding.
     texts = rng.integers(1, 2**31, (6, 7))
     texts[np.arange(7) >= np.asarray([[7], [6], [4], [3], [1], [0]])] = 0
-    found = buckets_of(texts, max_order, buckets)
+    found = (
+        buckets_of(texts, max_order, buckets)
+        if buckets
+        else keys_of(texts, max_order)
+    )
     assert found.shape == (6, max_order * 7)
     assert found.dtype == "int32"
     for row, text in zip(found, texts, strict=True):
@@ -33,15 +42,24 @@ def test_buckets_are_those_of_the_integers(buckets, max_order):
             for start in range(7):
                 ngram = text[start : start + order].tolist()
                 whole = len(ngram) == order and all(ngram)
-                assert row[(order - 1) * 7 + start] == (
-                    oracles_text.bucket_of(ngram, buckets) if whole else 0
+                number = (
+                    oracles_text.bucket_of(ngram, buckets)
+                    if buckets
+                    else oracles_text.key_of(ngram)
                 )
+                assert row[(order - 1) * 7 + start] == whole * number
 
 
 def test_buckets_never_change():
     found = buckets_of([[1, 2, 20000]], 3, 2**20)
     words, pairs, triple = [97070, 919937, 77155], [639697, 801267], 702220
     assert found.tolist() == [[*words, *pairs, 0, triple, 0, 0]]
+
+
+def test_keys_never_change():
+    found = keys_of([[1, 20000]], 2)
+    assert found.tolist() == [[240220745, 1611736930, 1935323445, 0]]
+    assert np.prod(ngrams.PRIMES) < ngrams.FREE
 
 
 def test_padding_in_the_middle_ends_an_ngram():
@@ -93,6 +111,56 @@ def test_collisions_are_those_of_chance(kind, buckets):
     counts = np.bincount(found, minlength=buckets)
     assert counts[0] == 0
     assert np.var(counts[1:]) == pytest.approx(np.mean(counts[1:]), rel=0.05)
+
+
+def find(table, keys):
+    tensors = (
+        ops.convert_to_tensor(np.asarray(a, "int32")) for a in (table, keys)
+    )
+    found = numpy_of(ngrams.find_keys(*tensors))
+    assert found.dtype == "int32"
+    return found.tolist()
+
+
+def test_keys_are_found_or_not():
+    free = ngrams.FREE
+    keys = [[7, 0, 5, 6], [2, free - 1, 8, 4]]
+    assert find([0, 2, 5, 7, free, free], keys) == [[3, 0, 2, 0], [1, 0, 0, 0]]
+    # A table without a free place, and those of one key and of none.
+    assert find([0, 4, free - 1], keys) == [[0, 0, 0, 0], [0, 2, 0, 1]]
+    assert find([0, 8], keys) == [[0, 0, 0, 0], [0, 0, 1, 0]]
+    assert find([0, free], keys) == [[0] * 4] * 2
+    assert find([0, 8], np.zeros((3, 0))) == [[]] * 3
+
+
+def test_any_key_is_found_in_a_large_table():
+    rng = np.random.default_rng(0)
+    table = np.unique(rng.integers(1, ngrams.FREE, 50_000))
+    table = np.concatenate([[0], table, [ngrams.FREE] * 99])
+    keys = np.where(
+        rng.uniform(size=(30, 40)) < 0.5,
+        rng.choice(table[:-99], (30, 40)),
+        rng.integers(1, ngrams.FREE, (30, 40)),
+    )
+    places = {key: place for place, key in enumerate(table.tolist())}
+    expected = [[places.get(key, 0) for key in row] for row in keys.tolist()]
+    assert find(table, keys) == expected
+    assert np.count_nonzero(expected) > 500
+
+
+SPANNED = [[5, 3, 0, 9, 2, 0], [7, 1, 0, 0, 0, 0], [0] * 6, [1, 2, 3, 4, 5, 6]]
+
+
+@pytest.mark.parametrize("span", [None, 1, 3, 6, 9, -1, -2, -3, -6, -9])
+def test_the_first_and_the_last_words(span):
+    ids = ops.convert_to_tensor(np.asarray(SPANNED, "int32"))
+    cut = numpy_of(ngrams.cut_span(ids, span))
+    width = min(6, abs(span or 6))
+    assert cut.shape == (4, width)
+    for row, text in zip(cut.tolist(), SPANNED, strict=True):
+        words = oracles_text.words_in(text, span)
+        assert (row + [0] * 6)[: len(words)] == words
+        assert not any(row[len(words) :])
 
 
 def test_distinct_drops_repeats_and_sorts():

@@ -1,57 +1,63 @@
-"""Experts that score the n-grams of a text: naive Bayes, trained further."""
+"""Experts that score the n-grams of a text: a table of those that are known."""
 
+import math
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers.hashed_bank import HashedBank
+from moe_keras.layers.ngram_bank import NGramBank
 from moe_keras.layers.registration import register
 from moe_keras.ops import kernels
 from moe_keras.ops.fusion import widen
-from moe_keras.ops.naive_bayes import PresenceCounts, batches_of
+from moe_keras.ops.naive_bayes import (
+    PresenceCounts,
+    batches_of,
+    inverse_frequencies,
+    log_ratios,
+)
 from moe_keras.ops.ngrams import ngram_count, take_rows
+
+# w0, for each kind of r.
+BASE_WEIGHTS = {"log_count_ratio": 1.0, "inverse_frequency": 0.0}
 
 
 @register
-class NGramExpert(HashedBank):
+class NGramExpert(NGramBank):
     """Bank of linear classifiers of the n-grams in a text.
 
-    o_c = b_c + sum_f (w0 + w_fc) r_fc / scale over the distinct n-grams f of a
-    text, of orders 1 to `max_order`: each counts once, however often it occurs.
-    r are log-count ratios of naive Bayes, which `adapt` counts; w and b are
-    trained, by gradient. Before `adapt`, r is 0, and the layer returns b, which
-    is all of it that learns: adapt it first. Then, as w begins as 0, it is
-    naive Bayes with its scores times `base_weight / scale`.
+    o_c = b_c + sum_f (w0 + w_fc) r_fc / sqrt(n) over the n distinct n-grams f
+    of a text, of orders 1 to `max_order`, that are known: each counts once,
+    however often it occurs. `adapt` says which are known, and counts r; w and b
+    are trained, by gradient. Before `adapt`, none is known, and the layer
+    returns b.
 
-    The n-grams are hashed into `buckets`, and those that share one share its
-    numbers (see `moe_keras.ops.ngrams` for the hash, which is that of all
-    backends). Two classes need one number per bucket: the score s is that of
-    class 1 against class 0, and the logits are (-s/2, s/2). More classes have
-    one each, of the class against all others.
+    r are log-count ratios of naive Bayes, which the layer begins as, as w is 0
+    and w0 their weight. Or r are inverse document frequencies, and w alone
+    tells classes apart. The root is the length of a text's vector of ones and
+    zeros: n-grams say the same thing many times over, and without it the layer
+    is far too sure of long texts. It bears long steps: Adam's may be 0.05.
 
-    The two constants only set how the training begins and how fast it is. The
-    n-grams of a text say the same thing many times over, so that naive Bayes is
-    far too sure: with 700 n-grams its scores reach hundreds. A factor of 1/25
-    brings them to where a softmax has a gradient. And an optimizer with steps
-    of one size, such as Adam, moves all w of a text at once: the `scale` keeps
-    what they add up to in one step about as small as w itself.
+    Two classes need one number per n-gram: the score s is that of class 1
+    against class 0, and the logits are (-s/2, s/2). More classes have one each,
+    of the class against all others. What an n-gram is known by is a key of 31
+    bits, the same on all backends: see `moe_keras.ops.ngrams`.
 
     Args:
         output_units: int > 1. C, the number of classes.
-        num_experts: int > 0. E. Every expert has numbers of its own; they begin
-            equal, and only their gates, or `adapt` on rows of their own, set
-            them apart. Defaults to `1`.
-        buckets: int in 2..2^24. Numbers per expert (and class, above two); the
-            first one is not used. Defaults to `1048576`.
+        num_experts: int > 0. E. Every expert has w and b of its own; they begin
+            equal, and only their gates set them apart. Defaults to `1`.
+        max_ngrams: int > 1. Places in the tables, the first of which is never
+            used: at most one n-gram less is known. Defaults to `262144`.
         max_order: int in 1..5. The longest n-grams. Defaults to `3`.
-        base_weight: float. w0, the weight of naive Bayes. Defaults to `0.4`.
-        scale: float > 0, divides all scores. Defaults to `10.0`.
-        ratio_initializer: str, dict or `keras.initializers.Initializer` of r.
-            `"ones"`, with `base_weight=0`, makes a plain linear classifier that
-            need not be adapted. Defaults to `"zeros"`.
+        span: int or None. Which places of a text are read: the first n where n
+            > 0, the last -n where n < 0, all for None. A text ends behind its
+            last word. Defaults to `None`.
+        weighting: `"log_count_ratio"` or `"inverse_frequency"`. What r is.
+            Defaults to `"log_count_ratio"`.
+        base_weight: float or None. w0; None for 1 of ratios, and for 0 of
+            inverse frequencies. Defaults to `None`.
         folded: bool. Whether there is one table, of (w0 + w) r, in the place of
             two; see `fold`. Defaults to `False`.
         **kwargs: `keras.layers.Layer` arguments.
@@ -64,19 +70,22 @@ class NGramExpert(HashedBank):
         group_sizes: int `(E,)` or None; with it, `inputs` are texts sorted by
             expert, and the result has no expert axis.
         mask: bool `(B, T)` or None; words that are False are read as padding.
+            Within a text, they still take up a place of the span.
 
     Returns:
         float `(B, E, C)`: logits, one slice per expert, not yet weighted, zeros
         where the gate is 0; summed in at least float32.
 
     Source: Wang & Manning (2012), Baselines and bigrams, ACL, P12-2018 (the
-        ratios, on presence); w0 and the scale as constants in front of trained
-        weights are Jeremy Howard's (fast.ai, "DotProdNB", 2017).
+        ratios, on presence, without the root); w0 as a constant in front of
+        trained weights is Jeremy Howard's (fast.ai, "DotProdNB", 2017);
+        vectors of terms over their length: Salton & Buckley (1988),
+        Term-weighting approaches, Inf. Process. Manag. 24 (5), 513-523.
 
     Example:
     >>> bank = NGramExpert(2)
     >>> bank.build((None, 256))
-    >>> bank.adapt(ids, labels)
+    >>> known = bank.adapt(ids, labels)
     >>> bank(ids[:4]).shape
     TensorShape([4, 1, 2])
     """
@@ -85,32 +94,34 @@ class NGramExpert(HashedBank):
         self,
         output_units: int,
         num_experts: int = 1,
-        buckets: int = 1048576,
+        max_ngrams: int = 262_144,
         max_order: int = 3,
-        base_weight: float = 0.4,
-        scale: float = 10.0,
-        ratio_initializer: Any = "zeros",
+        span: int | None = None,
+        weighting: str = "log_count_ratio",
+        base_weight: float | None = None,
         folded: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(num_experts, buckets, max_order, **kwargs)
+        super().__init__(num_experts, max_ngrams, max_order, span, **kwargs)
         require(
             is_count(output_units) and output_units > 1,
             "NGramExpert",
             "`output_units` must be an integer above 1.",
             output_units=output_units,
         )
-        require(scale > 0, "NGramExpert", "`scale` must be > 0.", scale=scale)
+        require(
+            weighting in BASE_WEIGHTS,
+            "NGramExpert",
+            f"`weighting` must be one of {sorted(BASE_WEIGHTS)}.",
+            weighting=weighting,
+        )
         self.output_units = output_units
+        self.weighting = weighting
         self.base_weight = base_weight
-        self.scale = scale
-        self.ratio_initializer = keras.initializers.get(ratio_initializer)
+        self._w0 = (
+            BASE_WEIGHTS[weighting] if base_weight is None else base_weight
+        )
         self.folded = folded
-
-    @property
-    def _columns(self) -> tuple[int, ...]:
-        """The axis of the scores, which two classes do not need."""
-        return () if self.output_units == 2 else (self.output_units,)
 
     def build_tables(self) -> None:
         # First, as it is in a layer that is folded later.
@@ -124,48 +135,58 @@ class NGramExpert(HashedBank):
             self.table = self._add_table("weights")
         else:
             self.adjustments = self._add_table("adjustments")
-            self.ratios = self._add_table(
-                "ratios", self.ratio_initializer, trainable=False
-            )
+            self.ratios = self._add_table("ratios", trainable=False)
 
-    def _add_table(
-        self, name: str, initializer: Any = "zeros", trainable: bool = True
-    ) -> Any:
-        """Numbers for the buckets, not cast as a whole under half policies."""
+    @property
+    def _columns(self) -> tuple[int, ...]:
+        """The axis of the scores, which two classes do not need."""
+        return () if self.output_units == 2 else (self.output_units,)
+
+    def _add_table(self, name: str, trainable: bool = True) -> Any:
+        """Numbers of n-grams, not cast as a whole under half policies."""
         return self.add_weight(
-            (self.num_experts, self.buckets, *self._columns),
-            initializer,
+            (self.num_experts, self.max_ngrams, *self._columns),
+            "zeros",
             trainable=trainable,
             autocast=False,
             name=name,
         )
 
-    # --- naive Bayes, and back to one table ---
+    # --- what is known, and one table of it ---
 
     def adapt(
         self,
         ids: Any,
         labels: Any = None,
         alpha: float = 1.0,
-        expert: int | None = None,
-    ) -> None:
-        """Count the log-count ratios r, and set b to the log-odds of classes.
+        min_texts: int = 5,
+    ) -> int:
+        """Learn which n-grams there are, and count r; w becomes 0.
 
-        With p = alpha + how many texts of a class an n-gram is in, and q the
-        same for all other classes, r = log((p / |p|) / (q / |q|)), the norms
-        summed over the buckets that occur; r is 0 for those that do not.
+        Those in at least `min_texts` texts are known, or the most frequent of
+        them; of equals, those of the smallest keys. With p = alpha + how many
+        texts of a class an n-gram is in, and q the same for all other classes,
+        log-count ratios are r = log((p / |p|) / (q / |q|)), the norms summed
+        over the known n-grams; inverse frequencies are r = log(N / df), with
+        N texts of which df have the n-gram. b becomes the log-odds of the
+        classes, 0 without labels.
 
         Args:
-            ids: int `(N, T)`; or, without labels, an iterable of batches `(ids,
-                labels)`, whose lengths T may differ.
-            labels: int `(N,)` in 0..C-1, or None.
-            alpha: float > 0, the texts of each class that an n-gram is in
-                before the first is read.
-            expert: int in 0..E-1, which expert is adapted; None for all.
+            ids: int array `(N, T)`; or, without labels, an iterable of batches,
+                whose lengths T may differ: pairs (tuples) of `(n, T)` and of
+                labels `(n,)`, or arrays `(n, T)` alone.
+            labels: int `(N,)` in 0..C-1, or None; inverse frequencies do
+                without any.
+            alpha: float > 0, the texts of each class that an n-gram is in, and
+                that there are, before the first is read.
+            min_texts: int > 0.
+
+        Returns:
+            How many n-grams are known.
 
         Raises:
-            ValueError: if there is no text or another class, and for a layer
-                that is not built or is folded.
+            ValueError: if there is no such n-gram or another class, for ratios
+                without labels, and for a layer that is not built or is folded.
         """
         require(
             self.built and not self.folded,
@@ -176,26 +197,32 @@ class NGramExpert(HashedBank):
         )
         require(alpha > 0, "NGramExpert", "`alpha` must be > 0.", alpha=alpha)
         require(
-            expert is None or expert in range(self.num_experts),
+            is_count(min_texts),
             "NGramExpert",
-            "`expert` must be an integer in 0..num_experts-1, or None.",
-            expert=expert,
+            "`min_texts` must be an integer above 0.",
+            min_texts=min_texts,
         )
-        counts = PresenceCounts(self.output_units, self.buckets)
-        for batch, classes in batches_of(ids, labels):
-            places = self.read_places(ops.convert_to_tensor(batch))
-            counts.add(ops.convert_to_numpy(places), classes)
-        adapted = range(self.num_experts) if expert is None else [expert]
-        for weight, value in (
-            (self.ratios, counts.log_ratios(alpha)),
-            (self.bias, counts.log_priors(alpha)),
-        ):
-            values = np.array(ops.convert_to_numpy(weight))
-            values[list(adapted)] = value
-            weight.assign(values)
+        is_ratio = self.weighting == "log_count_ratio"
+        counts = PresenceCounts(self.output_units, needs_labels=is_ratio)
+        for texts, classes in batches_of(ids, labels):
+            read = self.read_keys(ops.convert_to_tensor(texts))
+            counts.add(ops.convert_to_numpy(read), classes)
+        keys, found = counts.frequent(min_texts, self.max_ngrams - 1)
+        ratios = np.zeros(self.ratios.shape[1:])
+        ratios[1 : 1 + len(keys)] = (
+            log_ratios(found, alpha)
+            if is_ratio
+            else inverse_frequencies(found, counts.num_texts)
+        )
+        self.know(keys)
+        bias = counts.log_priors(alpha)
+        weights = self.ratios, self.adjustments, self.bias
+        for weight, value in zip(weights, (ratios, 0.0, bias), strict=True):
+            weight.assign(np.full(weight.shape, value, "float32"))
+        return len(keys)
 
     def fold(self) -> None:
-        """Put (w0 + w) r into one table: the same results, half the weights.
+        """Put (w0 + w) r into one table: the same results, fewer weights.
 
         The layer is then one with `folded=True`. What is trained afterwards is
         that table, as in a linear classifier. A model that has been compiled
@@ -209,19 +236,17 @@ class NGramExpert(HashedBank):
         )
         if self.folded:
             return
-        adjustments, ratios = (
-            ops.convert_to_numpy(weight)
-            for weight in (self.adjustments, self.ratios)
-        )
-        self._untrack_variable(self.adjustments)
-        self._untrack_variable(self.ratios)
+        pair = self.adjustments, self.ratios
+        adjustments, ratios = map(ops.convert_to_numpy, pair)
+        for weight in pair:
+            self._untrack_variable(weight)
         del self.adjustments, self.ratios
         # A new weight, as functions that were traced before hold the old ones.
         self._tracker.unlock()
         with self._open_name_scope():
             self.table = self._add_table("weights")
         self._tracker.lock()
-        self.table.assign((self.base_weight + adjustments) * ratios)
+        self.table.assign((self._w0 + adjustments) * ratios)
         self.folded = True
 
     # --- what a bank implements ---
@@ -229,21 +254,23 @@ class NGramExpert(HashedBank):
     def split_bank(self) -> list[Any]:
         """E tuples: the bias of one expert, and its tables."""
         weights = (
-            [self.table] if self.folded else [self.adjustments, self.ratios]
+            [self.bias, self.table]
+            if self.folded
+            else [self.bias, self.adjustments, self.ratios]
         )
-        parts = [
-            kernels.unstack(ops.convert_to_tensor(weight))
-            for weight in (self.bias, *weights)
-        ]
-        return list(zip(*parts, strict=True))
+        tensors = map(ops.convert_to_tensor, weights)
+        return list(zip(*map(kernels.unstack, tensors), strict=True))
 
     def score_places(self, expert: Any, places: Any) -> Any:
         bias, *tables = expert
         rows = [take_rows(table, places) for table in tables]
         if not self.folded:
             adjustments, ratios = rows
-            rows = [(self.base_weight + adjustments) * ratios]
-        scores = ops.sum(rows[0], axis=1) / self.scale + widen(bias)
+            rows = [(self._w0 + adjustments) * ratios]
+        scores = ops.sum(rows[0], axis=1)
+        known = ops.sum(ops.cast(places != 0, scores.dtype), axis=1)
+        known = ops.reshape(known, (-1,) + (1,) * len(self._columns))
+        scores = scores / ops.sqrt(ops.maximum(known, 1.0)) + widen(bias)
         if self.output_units == 2:
             scores = ops.stack([-scores / 2, scores / 2], axis=-1)
         return ops.cast(scores, self.compute_dtype)
@@ -254,8 +281,8 @@ class NGramExpert(HashedBank):
         return (self.output_units,)
 
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
-        width = 1 if self.output_units == 2 else self.output_units
-        return ngram_count(row_shape[0], self.max_order) * width
+        length = min(row_shape[0], abs(self.span or row_shape[0]))
+        return ngram_count(length, self.max_order) * math.prod(self._columns)
 
     def widths(self) -> dict[str, Any]:
         """None: how many n-grams are looked up is the text's to say."""
@@ -265,10 +292,7 @@ class NGramExpert(HashedBank):
         return {
             **super().get_config(),
             "output_units": self.output_units,
+            "weighting": self.weighting,
             "base_weight": self.base_weight,
-            "scale": self.scale,
-            "ratio_initializer": keras.initializers.serialize(
-                self.ratio_initializer
-            ),
             "folded": self.folded,
         }
