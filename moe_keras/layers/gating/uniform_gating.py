@@ -44,6 +44,8 @@ class UniformGating(Gate):
     [[0.25, 0.25, 0.25, 0.25]]
     """
 
+    needs_floats = False
+
     def __init__(
         self,
         num_experts: int,
@@ -95,8 +97,10 @@ class UniformGating(Gate):
             kept = ops.where(in_service, shares, 0.0)
             total = ops.sum(kept, axis=-1, keepdims=True)
             shares = kept / ops.where(total > 0, total, 1.0)
-        # Not `broadcast_to`, which wants a shape that is known.
-        return shares + ops.zeros_like(rows[..., :1]), None
+        # Not `broadcast_to`, which wants a shape that is known, nor a slice,
+        # whose length is not where D is open.
+        ones = ops.sum(rows, axis=-1, keepdims=True)
+        return shares + ops.zeros_like(ones), None
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Nothing is multiplied."""

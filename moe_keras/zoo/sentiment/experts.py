@@ -1,0 +1,133 @@
+"""The experts of a sentiment model, by kind, from plain arguments."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from moe_keras.errors import is_count, require
+from moe_keras.layers import (
+    AttentionExpert,
+    EmbeddedExperts,
+    ExpertBank,
+    NGramExpert,
+    RecurrentExpert,
+    SequenceConvExpert,
+)
+
+OWNER = "build_sentiment_moe"
+# Of those that read word vectors, the class and what it is told besides.
+READERS: dict[str, tuple[type[ExpertBank], dict[str, Any]]] = {
+    "conv": (SequenceConvExpert, {"filters": 64}),
+    "recurrent": (RecurrentExpert, {"units": 48, "bidirectional": True}),
+    "attention": (AttentionExpert, {"units": 64}),
+}
+KINDS = ("ngram", *READERS)
+# What `adapt` of an n-gram expert is told, not the expert itself.
+ADAPT = ("alpha", "min_texts")
+
+Ids = Sequence[tuple[np.ndarray, np.ndarray | None]]
+Experts = Mapping[str, int | Sequence[Mapping[str, Any]]]
+
+
+def check_experts(experts: Experts) -> None:
+    """Refuse kinds and numbers of experts that cannot be."""
+    require(
+        isinstance(experts, Mapping) and len(experts) > 0,
+        OWNER,
+        "`experts` must map kinds of experts to their numbers, or to a list "
+        "with the arguments of each.",
+        experts=experts,
+    )
+    for kind, wanted in experts.items():
+        require(
+            kind in KINDS,
+            OWNER,
+            f"`experts` must name kinds among {KINDS}.",
+            kind=kind,
+        )
+        listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+        require(
+            is_count(wanted)
+            or (
+                listed
+                and len(wanted) > 0
+                and all(isinstance(one, Mapping) for one in wanted)
+            ),
+            OWNER,
+            "`experts` must say how many of a kind there are, or list the "
+            "arguments of each.",
+            **{kind: wanted},
+        )
+
+
+def make_banks(
+    experts: Experts,
+    num_classes: int,
+    dropout: float,
+    embed: Callable[[list[ExpertBank]], EmbeddedExperts],
+    ids: Ids | None,
+) -> list[ExpertBank]:
+    """Banks from ids of words to logits, in the order in which they are named.
+
+    Args:
+        experts: see `build_sentiment_moe`.
+        num_classes: int > 1. C.
+        dropout: float in [0, 1), in front of the last layer of those that read
+            word vectors.
+        embed: puts one table of word vectors in front of banks.
+        ids: batches of ids and labels for the n-gram experts; None for experts
+            that know no n-gram.
+
+    Returns:
+        One bank for each n-gram expert, and one for all that read vectors.
+    """
+    check_experts(experts)
+    banks: list[ExpertBank] = []
+    readers: list[ExpertBank] = []
+    place = None
+    for kind, wanted in experts.items():
+        for number, given in enumerate(_arguments(wanted)):
+            name = f"{kind}_{number}"
+            if kind == "ngram":
+                banks.append(_ngram_expert(num_classes, ids, name, given))
+                continue
+            if place is None:
+                place = len(banks)
+            bank, defaults = READERS[kind]
+            readers.append(
+                bank(
+                    output_units=num_classes,
+                    **{"dropout": dropout, **defaults, **given},
+                    name=name,
+                )
+            )
+    if readers:
+        banks.insert(place or 0, embed(readers))
+    return banks
+
+
+def _arguments(
+    wanted: int | Sequence[Mapping[str, Any]],
+) -> Iterable[Mapping[str, Any]]:
+    return [{}] * wanted if isinstance(wanted, int) else wanted
+
+
+def _ngram_expert(
+    num_classes: int, ids: Ids | None, name: str, given: Mapping[str, Any]
+) -> NGramExpert:
+    """An expert that knows its n-grams, with no place in its tables to spare."""
+    told = {key: value for key, value in given.items() if key in ADAPT}
+    options = {key: value for key, value in given.items() if key not in ADAPT}
+    wide = NGramExpert(num_classes, **options, name=name)
+    if ids is None:
+        return wide
+    wide.build((None, None))
+    known = wide.adapt(ids, **told)
+    config = {**wide.get_config(), "max_ngrams": known + 1}
+    expert = NGramExpert.from_config(config)
+    expert.build((None, None))
+    for weight, value in zip(expert.weights, wide.get_weights(), strict=True):
+        # The axis of the n-grams is shorter; all others are as they were.
+        weight.assign(value[tuple(map(slice, weight.shape))])
+    return expert
