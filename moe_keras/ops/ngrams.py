@@ -195,6 +195,22 @@ def take_rows(table: Any, places: Any) -> Any:
     return ops.where(found, rows, ops.zeros_like(rows))
 
 
+def sum_over_root(rows: Any, places: Any) -> Any:
+    """The sum of each text's rows, over the root of how many there are.
+
+    Args:
+        rows: float `(N, P, ...)`, zeros where there is none.
+        places: int `(N, P)`, 0 where there is none.
+
+    Returns:
+        float `(N, ...)`; zeros for a text without a row.
+    """
+    sums = ops.sum(rows, axis=1)
+    found = ops.sum(ops.cast(places != 0, sums.dtype), axis=1)
+    found = ops.reshape(found, (-1,) + (1,) * (len(sums.shape) - 1))
+    return sums / ops.sqrt(ops.maximum(found, 1.0))
+
+
 def ngram_count(length: int, max_order: int) -> int:
     """How many n-grams a text of so many words has, at most.
 

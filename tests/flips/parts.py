@@ -106,6 +106,7 @@ FLIPS = {
                 "span": -3,
                 "weighting": "inverse_frequency",
                 "base_weight": 2.0,
+                "step_factor": 3.0,
                 "folded": True,
             },
         ),

@@ -136,7 +136,7 @@ def test_inverse_frequencies(output_units):
     assert not numpy_of(layer.bias).any()
     # They weigh nothing of themselves, and w times as much.
     assert not numpy_of(layer(ids)).any()
-    layer.adjustments.assign(np.ones(layer.adjustments.shape))
+    layer.adjustments.assign(np.full(layer.adjustments.shape, 0.02))
     scores = numpy_of(layer(ids))[:, 0, 1] * (2 if output_units == 2 else 1)
     expected = [np.log(2) / np.sqrt(2)] * 2 + [0, np.log(4) / np.sqrt(2)]
     assert_close(scores, expected)
@@ -164,7 +164,7 @@ def trained(ids, labels, **kwargs):
     model = keras.Model(inputs, keras.layers.Flatten()(bank(inputs)))
     bank.adapt(ids, labels, min_texts=2)
     model.compile(
-        keras.optimizers.Adam(0.05),
+        keras.optimizers.Adam(0.001),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     before = model.evaluate(ids, labels, verbose=0)

@@ -21,7 +21,12 @@ pytestmark = pytest.mark.jax
 
 CONFIGS = {
     "binary": {"output_units": 2},
-    "classes": {"output_units": 3, "max_order": 2, "span": 4},
+    "classes": {
+        "output_units": 3,
+        "max_order": 2,
+        "span": 4,
+        "step_factor": 2.0,
+    },
     "words": {"output_units": 2, "max_order": 1, "base_weight": -1.0},
     "last": {
         "output_units": 3,
@@ -52,14 +57,15 @@ def built(ids, *gates, **kwargs):
 
 
 def rows_of(bank, expert):
-    """From each known key to its (w0 + w) r, of one expert."""
+    """From each known key to its (w0 + a w) r, of one expert."""
     if bank.folded:
         table = numpy_of(bank.table)[expert]
     else:
         base = bank.base_weight
         if base is None:
             base = 1 if bank.weighting == "log_count_ratio" else 0
-        weights = base + numpy_of(bank.adjustments)[expert].astype("float64")
+        adjustments = numpy_of(bank.adjustments)[expert].astype("float64")
+        weights = base + bank.step_factor * adjustments
         table = weights * numpy_of(bank.ratios)[expert]
     keys = numpy_of(bank.keys).tolist()
     return {

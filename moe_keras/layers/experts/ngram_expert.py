@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import is_count, require, require_counts
 from moe_keras.layers.ngram_bank import NGramBank
 from moe_keras.layers.registration import register
 from moe_keras.ops import kernels
@@ -17,17 +17,17 @@ from moe_keras.ops.naive_bayes import (
     inverse_frequencies,
     log_ratios,
 )
-from moe_keras.ops.ngrams import ngram_count, take_rows
+from moe_keras.ops.ngrams import ngram_count, sum_over_root, take_rows
 
-# w0, for each kind of r.
-BASE_WEIGHTS = {"log_count_ratio": 1.0, "inverse_frequency": 0.0}
+OWNER = "NGramExpert"
+BASE_WEIGHTS = {"log_count_ratio": 1.0, "inverse_frequency": 0.0}  # w0
 
 
 @register
 class NGramExpert(NGramBank):
     """Bank of linear classifiers of the n-grams in a text.
 
-    o_c = b_c + sum_f (w0 + w_fc) r_fc / sqrt(n) over the n distinct n-grams f
+    o_c = b_c + sum_f (w0 + a w_fc) r_fc / sqrt(n) over the n distinct n-grams f
     of a text, of orders 1 to `max_order`, that are known: each counts once,
     however often it occurs. `adapt` says which are known, and counts r; w and b
     are trained, by gradient. Before `adapt`, none is known, and the layer
@@ -37,7 +37,10 @@ class NGramExpert(NGramBank):
     and w0 their weight. Or r are inverse document frequencies, and w alone
     tells classes apart. The root is the length of a text's vector of ones and
     zeros: n-grams say the same thing many times over, and without it the layer
-    is far too sure of long texts. It bears long steps: Adam's may be 0.05.
+    is far too sure of long texts.
+
+    The factor a makes steps long, as most n-grams are in few texts: Adam's
+    usual 0.001 moves a w by 0.05, and an epoch or two will do.
 
     Two classes need one number per n-gram: the score s is that of class 1
     against class 0, and the logits are (-s/2, s/2). More classes have one each,
@@ -58,7 +61,8 @@ class NGramExpert(NGramBank):
             Defaults to `"log_count_ratio"`.
         base_weight: float or None. w0; None for 1 of ratios, and for 0 of
             inverse frequencies. Defaults to `None`.
-        folded: bool. Whether there is one table, of (w0 + w) r, in the place of
+        step_factor: float > 0. a. Defaults to `50.0`.
+        folded: bool. Whether one table, of (w0 + a w) r, is in the place of
             two; see `fold`. Defaults to `False`.
         **kwargs: `keras.layers.Layer` arguments.
 
@@ -99,28 +103,31 @@ class NGramExpert(NGramBank):
         span: int | None = None,
         weighting: str = "log_count_ratio",
         base_weight: float | None = None,
+        step_factor: float = 50.0,
         folded: bool = False,
         **kwargs: Any,
     ):
         super().__init__(num_experts, max_ngrams, max_order, span, **kwargs)
         require(
             is_count(output_units) and output_units > 1,
-            "NGramExpert",
+            OWNER,
             "`output_units` must be an integer above 1.",
             output_units=output_units,
         )
         require(
             weighting in BASE_WEIGHTS,
-            "NGramExpert",
+            OWNER,
             f"`weighting` must be one of {sorted(BASE_WEIGHTS)}.",
             weighting=weighting,
         )
+        rule = "`step_factor` must be > 0."
+        require(step_factor > 0, OWNER, rule, step_factor=step_factor)
         self.output_units = output_units
+        self.step_factor = step_factor
         self.weighting = weighting
         self.base_weight = base_weight
-        self._w0 = (
-            BASE_WEIGHTS[weighting] if base_weight is None else base_weight
-        )
+        usual = BASE_WEIGHTS[weighting]
+        self._w0 = usual if base_weight is None else base_weight
         self.folded = folded
 
     def build_tables(self) -> None:
@@ -190,18 +197,13 @@ class NGramExpert(NGramBank):
         """
         require(
             self.built and not self.folded,
-            "NGramExpert",
+            OWNER,
             "`adapt` needs a layer that is built, and not folded.",
             built=self.built,
             folded=self.folded,
         )
-        require(alpha > 0, "NGramExpert", "`alpha` must be > 0.", alpha=alpha)
-        require(
-            is_count(min_texts),
-            "NGramExpert",
-            "`min_texts` must be an integer above 0.",
-            min_texts=min_texts,
-        )
+        require(alpha > 0, OWNER, "`alpha` must be > 0.", alpha=alpha)
+        require_counts(OWNER, min_texts=min_texts)
         is_ratio = self.weighting == "log_count_ratio"
         counts = PresenceCounts(self.output_units, needs_labels=is_ratio)
         for texts, classes in batches_of(ids, labels):
@@ -222,7 +224,7 @@ class NGramExpert(NGramBank):
         return len(keys)
 
     def fold(self) -> None:
-        """Put (w0 + w) r into one table: the same results, fewer weights.
+        """Put (w0 + a w) r into one table: the same results, fewer weights.
 
         The layer is then one with `folded=True`. What is trained afterwards is
         that table, as in a linear classifier. A model that has been compiled
@@ -230,7 +232,7 @@ class NGramExpert(NGramBank):
         """
         require(
             self.built,
-            "NGramExpert",
+            OWNER,
             "`fold` needs a layer that is built.",
             built=self.built,
         )
@@ -246,7 +248,7 @@ class NGramExpert(NGramBank):
         with self._open_name_scope():
             self.table = self._add_table("weights")
         self._tracker.lock()
-        self.table.assign((self._w0 + adjustments) * ratios)
+        self.table.assign(self._weigh(adjustments, ratios))
         self.folded = True
 
     # --- what a bank implements ---
@@ -265,15 +267,14 @@ class NGramExpert(NGramBank):
         bias, *tables = expert
         rows = [take_rows(table, places) for table in tables]
         if not self.folded:
-            adjustments, ratios = rows
-            rows = [(self._w0 + adjustments) * ratios]
-        scores = ops.sum(rows[0], axis=1)
-        known = ops.sum(ops.cast(places != 0, scores.dtype), axis=1)
-        known = ops.reshape(known, (-1,) + (1,) * len(self._columns))
-        scores = scores / ops.sqrt(ops.maximum(known, 1.0)) + widen(bias)
+            rows = [self._weigh(*rows)]
+        scores = sum_over_root(rows[0], places) + widen(bias)
         if self.output_units == 2:
             scores = ops.stack([-scores / 2, scores / 2], axis=-1)
         return ops.cast(scores, self.compute_dtype)
+
+    def _weigh(self, adjustments: Any, ratios: Any) -> Any:
+        return (self._w0 + self.step_factor * adjustments) * ratios
 
     def row_output_shape(
         self, row_shape: tuple[int | None, ...]
@@ -294,5 +295,6 @@ class NGramExpert(NGramBank):
             "output_units": self.output_units,
             "weighting": self.weighting,
             "base_weight": self.base_weight,
+            "step_factor": self.step_factor,
             "folded": self.folded,
         }

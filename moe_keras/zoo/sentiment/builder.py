@@ -123,7 +123,8 @@ def build_sentiment_moe(
         num_classes=num_classes,
     )
     require(
-        texts is not None or (vocabulary is not None and "ngram" not in experts),
+        texts is not None
+        or (vocabulary is not None and "ngram" not in experts),
         OWNER,
         "`texts` must be given, unless there is a `vocabulary` and no n-gram "
         "expert.",
@@ -183,7 +184,9 @@ def build_sentiment_moe(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _ids_of(texts: Any, labels: Any, clean: TextCleaning, words: WordIds) -> Ids:
+def _ids_of(
+    texts: Any, labels: Any, clean: TextCleaning, words: WordIds
+) -> Ids:
     """Batches of ids, as arrays, with their labels or None."""
     texts = np.asarray(texts, dtype=object)
     labels = None if labels is None else np.asarray(labels)

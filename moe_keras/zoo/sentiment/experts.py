@@ -116,7 +116,7 @@ def _arguments(
 def _ngram_expert(
     num_classes: int, ids: Ids | None, name: str, given: Mapping[str, Any]
 ) -> NGramExpert:
-    """An expert that knows its n-grams, with no place in its tables to spare."""
+    """An expert that knows its n-grams, without a place to spare for more."""
     told = {key: value for key, value in given.items() if key in ADAPT}
     options = {key: value for key, value in given.items() if key not in ADAPT}
     wide = NGramExpert(num_classes, **options, name=name)
