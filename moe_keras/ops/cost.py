@@ -70,7 +70,8 @@ def count_multiply_adds(
     Args:
         model: functional or sequential `keras.Model`, built.
         input_shape: shape of one example, without the batch, for models that
-            declare None somewhere. Defaults to the declared shape.
+            declare None somewhere. Defaults to the declared shape. Texts count
+            with the `max_length` of their `WordIds`.
         expert_load: for each mixture, by its name, how many of its rows reach
             each expert: `(E,)` means in [0, 1]. Without it, an even load is
             assumed, whose sum is K: what is known of a gate with `top_k`, the
@@ -171,6 +172,20 @@ def count_layer(
     return Cost(0, 0)
 
 
+def shapes_of_calls(model: Any) -> dict[str, list[Any]]:
+    """By the name of each layer of a graph, the shapes of its input tensors.
+
+    Sequences whose length is open have the length that is declared.
+
+    Args:
+        model: functional or sequential `keras.Model`, built.
+    """
+    return {
+        node.operation.name: [tuple(t.shape) for t in node.input_tensors]
+        for node in _calls(model, None)
+    }
+
+
 def _calls(model: Any, input_shapes: Any) -> list[Any]:
     """The graph's nodes, from the inputs to the outputs."""
     if isinstance(model, keras.Sequential) and model.built:
@@ -182,20 +197,35 @@ def _calls(model: Any, input_shapes: Any) -> list[Any]:
         model=model,
     )
     declared = [tuple(tensor.shape) for tensor in model.inputs]
-    if input_shapes is not None and list(input_shapes) != declared:
+    shapes = declared if input_shapes is None else list(input_shapes)
+    if shapes != declared or any(map(_declared_length, model.layers)):
         # The same layers along a second graph, at the wanted shapes.
         inputs = [
             keras.Input(tuple(shape)[1:], dtype=tensor.dtype, name=tensor.name)
-            for shape, tensor in zip(input_shapes, model.inputs, strict=True)
+            for shape, tensor in zip(shapes, model.inputs, strict=True)
         ]
         model = keras.models.clone_model(
             model,
             input_tensors=keras.tree.pack_sequence_as(model.input, inputs),
             clone_function=lambda layer: layer,
+            call_function=_call_at_length,
         )
     depths = sorted(model._nodes_by_depth, reverse=True)
     nodes = (node for depth in depths for node in model._nodes_by_depth[depth])
     return [node for node in nodes if not node.is_input]
+
+
+def _declared_length(layer: Any) -> int | None:
+    """Of a layer that makes sequences of any length: the most positions."""
+    length: int | None = getattr(layer, "declared_length", None)
+    return length
+
+
+def _call_at_length(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    outputs = layer(*args, **kwargs)
+    length = _declared_length(layer)
+    # Of symbols only: nothing is ever reshaped.
+    return keras.layers.Reshape((length,))(outputs) if length else outputs
 
 
 def _gate_behind(node: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from moe_keras.data import Dataset, Split, load_dataset
 from moe_keras.errors import require
-from moe_keras.training.recipe import Recipe
+from moe_keras.training.recipe import DATA_TASKS, Recipe
 from moe_keras.training.recipe_parts import Baseline
 
 OWNER = "train_recipe"
@@ -77,9 +77,10 @@ def plan_run(
     folder = folder.joinpath(*([rival.name] if rival else []), str(seed))
     data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
     require(
-        data.task == recipe.task,
+        data.task == DATA_TASKS[recipe.task],
         OWNER,
-        f"the recipe's task must be that of {data.name}, {data.task}.",
+        f"the data of this task must be {DATA_TASKS[recipe.task]}; those of "
+        f"{data.name} are {data.task}.",
         task=recipe.task,
     )
     return Run(recipe, rival, seed, data, folder)

@@ -9,6 +9,7 @@ import keras
 from rich.console import Console
 
 from moe_keras.errors import require
+from moe_keras.layers import MixtureOfExperts
 from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import (
     CHECKPOINTS,
@@ -24,12 +25,14 @@ from moe_keras.runner.files import (
 from moe_keras.runner.plan import Run, plan_run
 from moe_keras.runner.scoring import cost, score
 from moe_keras.training.builders import build_from_data, merge_arguments
+from moe_keras.training.calibrate import fit_temperature
 from moe_keras.training.checkpoint import find_checkpoints, remove_checkpoints
 from moe_keras.training.compiling import compile_for_use, compile_from_recipe
 from moe_keras.training.input_pipeline import InputPipeline
 from moe_keras.training.keep_state import different_keys
 from moe_keras.training.progress import ProgressBar
 from moe_keras.training.recipe import Recipe
+from moe_keras.training.recipe_stages import fit_recipe_stages
 from moe_keras.training.resumable import FitRecord, fit_resumable
 from moe_keras.zoo import dense_twin
 
@@ -99,7 +102,8 @@ def train_recipe(
     if done is not None:
         console.print(f"{run.folder}: already trained")
         return done
-    if resume and find_checkpoints(run.folder / CHECKPOINTS):
+    kept = run.folder / CHECKPOINTS
+    if resume and any(map(find_checkpoints, (kept, *kept.glob("stage_*")))):
         console.print(f"{run.folder}: goes on from its last checkpoint")
     progress = ProgressBar(
         f"{run.contestant} #{run.seed}", console, ("loss", "val_accuracy")
@@ -128,21 +132,57 @@ def _train(
         batches = InputPipeline(
             *train, recipe.batch_size, run.seed, recipe.augmentation
         )
-        compile_from_recipe(model, recipe, batches.steps)
-        record = fit_resumable(
+        fit = fit_recipe_stages if _in_stages(run, model) else _fit_whole
+        record = fit(
             model,
+            recipe,
             batches,
             validation,
-            recipe.epochs,
             run.folder / CHECKPOINTS,
             run.identity,
-            monitor=recipe.monitor,
-            callbacks=callbacks,
-            resume=resume,
+            callbacks,
+            resume,
         )
     finally:
         keras.config.set_dtype_policy(policy)
+    if recipe.calibrate:
+        fit_temperature(model, run.data.validation)
     return model, record
+
+
+def _fit_whole(
+    model: keras.Model,
+    recipe: Recipe,
+    batches: InputPipeline,
+    validation: tuple[Any, Any],
+    folder: Path,
+    identity: dict[str, Any],
+    callbacks: Sequence[keras.callbacks.Callback],
+    resume: bool,
+) -> FitRecord:
+    """All parts of the model together."""
+    compile_from_recipe(model, recipe, batches.steps)
+    return fit_resumable(
+        model,
+        batches,
+        validation,
+        recipe.epochs,
+        folder,
+        identity,
+        recipe.monitor,
+        callbacks,
+        resume,
+    )
+
+
+def _in_stages(run: Run, model: keras.Model) -> bool:
+    """Whether there are stages, and the model has parts."""
+    wanted = run.rival is None or run.rival.staged
+    return (
+        bool(run.recipe.stages)
+        and wanted
+        and any(isinstance(layer, MixtureOfExperts) for layer in model.layers)
+    )
 
 
 def _build(run: Run) -> keras.Model:
@@ -152,7 +192,7 @@ def _build(run: Run) -> keras.Model:
         arguments = merge_arguments(arguments, rival.arguments)
     model = build_from_data(builder.name, arguments, run.data, run.recipe.name)
     if rival is not None and rival.twin is not None:
-        return dense_twin(model, match=rival.twin)
+        return dense_twin(model, match=rival.twin, bank=rival.bank)
     return model
 
 

@@ -10,13 +10,16 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from moe_keras.zoo import build_image_moe
+from moe_keras.zoo import build_image_moe, build_sentiment_moe
 from moe_keras.zoo.image.builder import VARIANTS as IMAGE_VARIANTS
 
 if TYPE_CHECKING:
     from moe_keras.data import Dataset
 
-BUILDERS: dict[str, Callable[..., keras.Model]] = {"image": build_image_moe}
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "image": build_image_moe,
+    "sentiment": build_sentiment_moe,
+}
 
 # Where a builder has variants: the functions that take its `**options`, whose
 # first two parameters are no options.
@@ -28,6 +31,8 @@ VARIANTS: dict[str, Mapping[str, Callable[..., Any]]] = {
 DATA_ARGUMENTS: dict[str, Callable[["Dataset"], Any]] = {
     "input_shape": lambda data: np.shape(data.train.inputs)[1:],
     "num_classes": lambda data: len(data.classes),
+    "texts": lambda data: data.train.inputs,
+    "labels": lambda data: data.train.labels,
 }
 _NOT_IN_RECIPES = {*DATA_ARGUMENTS, "name"}
 # A builder's annotations may name classes of others, such as Keras' layers.

@@ -124,7 +124,12 @@ def find_checkpoints(folder: Path) -> list[Path]:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove a folder's checkpoints, drafts too, and then the folder."""
+    """Remove the checkpoints of a folder, drafts too, and then the folder.
+
+    Those of a training in stages are in folders inside it.
+    """
+    for stage in folder.glob("stage_*"):
+        remove_checkpoints(stage)
     for path in find_checkpoints(folder):
         path.unlink(missing_ok=True)
     for path in folder.glob(f".{PREFIX}*.part"):

@@ -28,6 +28,23 @@ def compile_from_recipe(
         recipe: its optimizer, schedule, loss and epochs.
         steps_per_epoch: int > 0, for the schedule.
     """
+    loss, metrics = loss_and_metrics(model, recipe)
+    model.compile(
+        optimizer=make_optimizer(recipe, steps_per_epoch),
+        loss=loss,
+        metrics=metrics,
+    )
+
+
+def loss_and_metrics(
+    model: keras.Model, recipe: Recipe
+) -> tuple[keras.losses.Loss, list[Any]]:
+    """The loss that a recipe trains with, and what is shown beside it.
+
+    Args:
+        model: whose output they are of; see `compile_from_recipe`.
+        recipe: its loss.
+    """
     smoothing = recipe.loss.label_smoothing
     shape = getattr(model, "output_shape", None)
     require(
@@ -40,6 +57,7 @@ def compile_from_recipe(
     if shape[-1] == 1:
         loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
         log_loss = keras.metrics.BinaryCrossentropy(name="log_loss")
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy")
     else:
         loss = (
             SmoothedCrossEntropy(smoothing)
@@ -47,11 +65,8 @@ def compile_from_recipe(
             else keras.losses.SparseCategoricalCrossentropy()
         )
         log_loss = keras.metrics.SparseCategoricalCrossentropy(name="log_loss")
-    model.compile(
-        optimizer=make_optimizer(recipe, steps_per_epoch),
-        loss=loss,
-        metrics=["accuracy", log_loss],
-    )
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return loss, [accuracy, log_loss]
 
 
 def compile_for_use(model: keras.Model) -> None:

@@ -20,7 +20,10 @@ from moe_keras.training.recipe_parts import (
     Schedule,
     Seed,
 )
+from moe_keras.training.stage import Stage
 
+# What data a task of the zoo reads.
+DATA_TASKS = {"image": "image", "sentiment": "text", "risk": "tabular"}
 # What may change without changing what one training gives.
 _NOT_OF_ONE_TRAINING = {"description", "seeds", "baselines"}
 
@@ -31,7 +34,7 @@ class Recipe(Part):
     Attributes:
         name: lower-case letters, digits and underscores; names the model.
         description: a sentence or two for the model's card.
-        task: `"image"`, `"text"` or `"tabular"`, that of the data.
+        task: `"image"`, `"sentiment"` or `"risk"`, the folder of the zoo.
         data: see `Data`.
         builder: see `Builder`.
         augmentation: see `Augmentation`; for images. Layers of the model itself
@@ -39,7 +42,14 @@ class Recipe(Part):
         optimizer: see `Optimizer`.
         schedule: see `Schedule`.
         loss: see `Loss`.
-        epochs: int > 0. Passes over the training data.
+        epochs: int > 0. Passes over the training data, where all parts of the
+            model are trained together.
+        stages: see `Stage`. The parts of the mixture are trained one after the
+            other instead, each with the recipe's optimizer and schedule over
+            its own epochs, at its own peak rate. Models without a mixture, such
+            as twins, are trained for `epochs`.
+        calibrate: whether `fit_temperature` sets the model's temperature on the
+            validation split at the end.
         batch_size: int > 0.
         dtype_policy: of Keras, such as `"float32"` or `"mixed_bfloat16"`.
         seeds: ints >= 0, all different: one training for each.
@@ -49,7 +59,7 @@ class Recipe(Part):
 
     name: Name
     description: str = ""
-    task: Literal["image", "text", "tabular"]
+    task: Literal["image", "sentiment", "risk"]
     data: Data
     builder: Builder
     augmentation: Augmentation | None = None
@@ -57,6 +67,8 @@ class Recipe(Part):
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
     epochs: Count
+    stages: tuple[Stage, ...] = ()
+    calibrate: bool = False
     batch_size: Count = 128
     dtype_policy: Literal[
         "float32", "bfloat16", "mixed_bfloat16", "mixed_float16"
@@ -64,6 +76,11 @@ class Recipe(Part):
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1, 2]
     baselines: list[Baseline] = []
     monitor: Monitor | None = None
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _list_as_tuple(cls, stages: Any) -> Any:
+        return tuple(stages) if isinstance(stages, list) else stages
 
     @field_validator("seeds")
     @classmethod

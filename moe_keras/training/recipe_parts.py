@@ -191,13 +191,19 @@ class Baseline(Part):
     Attributes:
         name: `"active_twin"`, `"parameter_twin"`, or one of your own.
         twin: `"active"` or `"parameters"`: a dense twin of the model.
+        bank: of a twin, place or name of the bank that gives its expert its
+            kind; see `dense_twin`.
         arguments: the builder's arguments that differ from the model's; with
             `variant` among them they are all that it gets.
+        staged: False trains the model's parts together, for the recipe's
+            `epochs`, where the recipe has stages. A twin has no parts.
     """
 
     name: Name
     twin: Literal["active", "parameters"] | None = None
+    bank: int | str = 0
     arguments: dict[str, Any] = {}
+    staged: bool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -210,8 +216,9 @@ class Baseline(Part):
 
     @model_validator(mode="after")
     def _differs(self) -> "Baseline":
-        if self.twin is None and not self.arguments:
+        if self.twin is None and not self.arguments and self.staged:
             raise ValueError(
-                f"must be {' or '.join(TWINS)}, or have twin or arguments"
+                f"must be {' or '.join(TWINS)}, or have twin, arguments or "
+                "staged: false"
             )
         return self

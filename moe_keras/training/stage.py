@@ -36,6 +36,10 @@ class Stage(Part):
         expert_weights: E numbers >= 0. Weights of the experts' cross-entropies
             in the sum of `"experts"`, where None stands for 1; to other losses
             that sum is added, unless this is None.
+        data: `"train"`, or `"validation"` to learn from the rows that were held
+            out: experts that know their training rows by heart are no guide
+            for a gate on these rows (Wolpert, 1992, Neural Networks 5(2)).
+            There is no validation in such a stage.
         patience: epochs without a better validation loss after which the stage
             ends, with the weights of its best epoch; None for off.
     """
@@ -48,6 +52,7 @@ class Stage(Part):
         "model"
     )
     expert_weights: tuple[Weight, ...] | None = None
+    data: Literal["train", "validation"] = "train"
     patience: Count | None = None
 
     @field_validator("train", "expert_weights", mode="before")
@@ -63,6 +68,8 @@ class Stage(Part):
             raise ValueError(
                 f"the loss {self.loss!r} does not reach {self.train!r}"
             )
+        if self.data == "validation" and self.patience is not None:
+            raise ValueError("patience needs data: train")
         return self
 
     @property

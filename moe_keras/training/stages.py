@@ -115,11 +115,17 @@ def fit_stages(
     freezer.check([part for stage in stages for part in stage.parts], OWNER)
     if seed is not None:
         keras.utils.set_random_seed(seed)
+    held_out = getattr(validation_data, "arrays", validation_data)
     given = {
-        **_fit_arguments(data, batch_size),
-        "validation_data": getattr(validation_data, "arrays", validation_data),
-        "verbose": verbose,
+        "train": {
+            **_fit_arguments(data, batch_size),
+            "validation_data": held_out,
+        }
     }
+    if any(stage.data == "validation" for stage in stages):
+        given["validation"] = _fit_arguments(
+            held_out, batch_size if isinstance(held_out, tuple) else None
+        )
     asked = any(stage.asks_experts for stage in stages)
     view = with_expert_outputs(model, mixture, from_logits) if asked else None
     joined, settings = StagesHistory(), _compiled_with(model)
@@ -133,7 +139,8 @@ def fit_stages(
                 if stage.asks_experts:
                     trainer = StageModel(model, view, stage)
                 _compile(trainer, settings, stage, optimizer)
-                _run(trainer, stage, joined, given, callbacks)
+                arguments = {**given[stage.data], "verbose": verbose}
+                _run(trainer, stage, joined, arguments, callbacks)
     finally:
         if settings:
             model.compile(**settings)
@@ -195,10 +202,11 @@ def _check(
     )
     require(
         validation_data is not None
-        or all(stage.patience is None for stage in stages),
+        or not any(s.patience or s.data == "validation" for s in stages),
         OWNER,
-        "`patience` needs `validation_data`.",
-        patience=[stage.patience for stage in stages],
+        "`validation_data` must be given, for a stage with `patience` or that "
+        "learns from it.",
+        stages=[stage.name for stage in stages],
     )
     require(
         batch_size is None or is_count(batch_size),

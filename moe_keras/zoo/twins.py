@@ -12,7 +12,11 @@ import keras
 
 from moe_keras.errors import require
 from moe_keras.layers import ExpertBank, MixtureOfExperts, MoEFeedForward
-from moe_keras.ops.cost import count_layer, count_multiply_adds
+from moe_keras.ops.cost import (
+    count_layer,
+    count_multiply_adds,
+    shapes_of_calls,
+)
 
 MATCHES = ("active", "parameters")
 
@@ -56,6 +60,7 @@ def dense_twin(
         if match == "active"
         else {}
     )
+    shapes = shapes_of_calls(model)
     replaced = []
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -67,7 +72,7 @@ def dense_twin(
             if match == "parameters"
             else costs[layer.name].active
         )
-        return _dense_expert(layer, match, bank, target)
+        return _dense_expert(layer, shapes[layer.name][0], match, bank, target)
 
     twin = keras.models.clone_model(model, clone_function=clone)
     require(
@@ -81,11 +86,16 @@ def dense_twin(
 
 
 def _dense_expert(
-    mixture: Any, match: str, bank: int | str, target: float
+    mixture: Any,
+    inputs_shape: tuple[int | None, ...],
+    match: str,
+    bank: int | str,
+    target: float,
 ) -> keras.Model:
     """One expert as large as `target` says, in the place of the mixture.
 
     A shared expert and a linear map beside the mixture become part of it.
+    Sizes are those at `inputs_shape`.
     """
     routed = mixture
     if isinstance(mixture, MoEFeedForward):
@@ -97,7 +107,6 @@ def _dense_expert(
         "the bank has no widths to scale; name another with `bank`.",
         bank=pattern.name,
     )
-    inputs_shape = tuple(mixture.input.shape)
 
     def size(expert: ExpertBank) -> float:
         if match == "active":
@@ -106,8 +115,10 @@ def _dense_expert(
         return float(expert.count_params())
 
     expert = _scale_to(pattern, target, size)
-    inputs = keras.Input(inputs_shape[1:], dtype=mixture.input.dtype)
-    output_shape = mixture.compute_output_shape(inputs_shape)[1:]
+    # As the graph has them: with open lengths, if there are.
+    open_shape = tuple(mixture.input.shape)
+    inputs = keras.Input(open_shape[1:], dtype=mixture.input.dtype)
+    output_shape = mixture.compute_output_shape(open_shape)[1:]
     # At most one size may be left open; it is the number of positions.
     shape = tuple(-1 if length is None else length for length in output_shape)
     outputs = keras.layers.Reshape(shape, name="drop_expert_axis")(

@@ -65,7 +65,7 @@ def test_every_default_is_written_out():
     ("changes", "place", "message"),
     [
         ({"name": "Tiny net"}, "name", "pattern"),
-        ({"task": "audio"}, "task", "'image', 'text' or 'tabular'"),
+        ({"task": "audio"}, "task", "'image', 'sentiment' or 'risk'"),
         ({"epochs": 0}, "epochs", "greater than or equal to 1"),
         ({"epochs": 2.0}, "epochs", "valid integer"),
         ({"batch_size": True}, "batch_size", "valid integer"),

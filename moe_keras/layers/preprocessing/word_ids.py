@@ -83,6 +83,11 @@ class WordIds(keras.layers.TextVectorization):
         self.vocabulary = tuple(vocabulary)
         self.max_length = max_length
 
+    @property
+    def declared_length(self) -> int | None:
+        """The most words of a text, which costs are counted for."""
+        return self.max_length
+
     def call(self, inputs: Any) -> Any:
         tf = import_tensorflow(OWNER)
         ids = super().call(inputs)[:, : self.max_length]

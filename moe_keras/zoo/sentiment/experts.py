@@ -46,14 +46,11 @@ def check_experts(experts: Experts) -> None:
             f"`experts` must name kinds among {KINDS}.",
             kind=kind,
         )
-        listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+        listed = isinstance(wanted, list | tuple) and all(
+            isinstance(one, Mapping) for one in wanted
+        )
         require(
-            is_count(wanted)
-            or (
-                listed
-                and len(wanted) > 0
-                and all(isinstance(one, Mapping) for one in wanted)
-            ),
+            is_count(wanted) or (listed and wanted),
             OWNER,
             "`experts` must say how many of a kind there are, or list the "
             "arguments of each.",
@@ -125,7 +122,7 @@ def _ngram_expert(
     wide.build((None, None))
     known = wide.adapt(ids, **told)
     config = {**wide.get_config(), "max_ngrams": known + 1}
-    expert = NGramExpert.from_config(config)
+    expert: NGramExpert = NGramExpert.from_config(config)
     expert.build((None, None))
     for weight, value in zip(expert.weights, wide.get_weights(), strict=True):
         # The axis of the n-grams is shorter; all others are as they were.
