@@ -9,7 +9,7 @@ import keras
 from rich.console import Console
 
 from moe_keras.errors import require
-from moe_keras.layers import MixtureOfExperts
+from moe_keras.layers import MixtureOfExperts, NGramExpert
 from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import (
     CHECKPOINTS,
@@ -197,6 +197,10 @@ def _build(run: Run) -> keras.Model:
 
 
 def _finish(run: Run, model: keras.Model, record: FitRecord) -> TrainedModel:
+    for layer in model._flatten_layers():
+        # Of two tables that training needs, one for use.
+        if isinstance(layer, NGramExpert):
+            layer.fold()
     rows = run.data.validation
     result = {
         "recipe": run.recipe.name,
