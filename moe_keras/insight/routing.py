@@ -62,7 +62,12 @@ def _simple_banks(banks: Iterable[ExpertBank]) -> Iterator[ExpertBank]:
     """The banks, and in the place of one that is made of banks its own."""
     for bank in banks:
         inner = getattr(bank, "experts", None)
-        yield from [bank] if inner is None else _simple_banks(inner)
+        if inner is None:
+            yield bank
+        else:
+            yield from _simple_banks(
+                [inner] if isinstance(inner, ExpertBank) else inner
+            )
 
 
 def expert_by_class(gates: Any, labels: Any, num_classes: int) -> np.ndarray:

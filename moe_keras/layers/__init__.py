@@ -11,6 +11,9 @@ from moe_keras.layers.calibration.temperature_scaling import (
     TemperatureScaling as TemperatureScaling,
 )
 from moe_keras.layers.expert_bank import ExpertBank as ExpertBank
+from moe_keras.layers.experts.augmented_experts import (
+    AugmentedExperts as AugmentedExperts,
+)
 from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
 from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
 from moe_keras.layers.experts.embedded_experts import (

@@ -5,6 +5,7 @@ import numpy as np
 
 from moe_keras.layers import (
     AttentionExpert,
+    AugmentedExperts,
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
@@ -55,6 +56,17 @@ CASES = {
             "kernel_regularizer": keras.regularizers.L2(1e-3),
         },
         (SEQUENCES,),
+    ),
+    "augmented": (
+        AugmentedExperts,
+        lambda: {
+            "experts": ConvExpert((3,), 2, pooling="avg"),
+            "shift": 0.2,
+            "turn": 0.1,
+            "flip": True,
+            "seed": 1,
+        },
+        (IMAGES, FEW_GATES),
     ),
     "dense_gated": (
         DenseExpert,

@@ -6,6 +6,7 @@ import numpy as np
 from moe_keras.layers import (
     AttentionExpert,
     AttentionFusion,
+    AugmentedExperts,
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
@@ -56,6 +57,22 @@ FLIPS = {
                 "kernel_regularizer": "l2",
             },
             {"gated": {"hidden_units": 6}},
+        ),
+    ),
+    AugmentedExperts: (
+        draw(3, 5, 5, 2),
+        flips(
+            {
+                "experts": lambda: ConvExpert((3,), 2, pooling="flatten"),
+                "seed": 1,
+            },
+            {
+                "experts": lambda: ConvExpert((2,), 2, pooling="flatten"),
+                "shift": 0.6,
+                "turn": 0.9,
+                "flip": True,
+                "seed": 2,
+            },
         ),
     ),
     ConvExpert: (

@@ -8,6 +8,7 @@ import keras
 
 from moe_keras.errors import require
 from moe_keras.layers import (
+    AugmentedExperts,
     ConvExpert,
     ExpertBank,
     GatingLayer,
@@ -39,6 +40,7 @@ def grow_hetero(
     recurrent_units: int = 32,
     feature_units: int = 64,
     dropout: float = 0.3,
+    expert_augmentation: float = 0.0,
     balance_loss: float = 1e-2,
     importance_loss: float = IMPORTANCE_LOSS,
     dispatch: str = "auto",
@@ -69,6 +71,9 @@ def grow_hetero(
             of its two directions.
         feature_units: int > 0. Width of the features, for `fusion="features"`.
         dropout: float in [0, 1), in front of every expert's last layer.
+        expert_augmentation: float in [0, 1]. In training, each expert shifts
+            the maps that it reads by up to this share of a side, and turns
+            them by up to this share of a right angle, by draws of its own.
         balance_loss: float >= 0. Coefficient of the Switch balance loss; for
             a sparse gate.
         importance_loss: float >= 0. Coefficient of the importance loss; with
@@ -84,6 +89,16 @@ def grow_hetero(
         "dropout": dropout,
     }
     banks = _build_banks(experts, expert_filters, recurrent_units, head)
+    if expert_augmentation:
+        banks = [
+            AugmentedExperts(
+                bank,
+                shift=expert_augmentation,
+                turn=expert_augmentation,
+                name=f"augmented_{bank.name}",
+            )
+            for bank in banks
+        ]
     count = sum(bank.num_experts for bank in banks)
     if gate == "uniform":
         gate = UniformGating(count, name="gating")

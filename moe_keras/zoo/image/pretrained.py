@@ -20,6 +20,7 @@ FREE = frozenset(
         "importance_loss",
         "dispatch",
         "dropout",
+        "expert_augmentation",
         "flip",
         "name",
         "num_classes",
