@@ -1,6 +1,7 @@
 """The model of a recipe beside its baselines, on the same rows."""
 
 import statistics
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from moe_keras.data import Split, load_dataset
+from moe_keras.data import Dataset, Split, load_dataset
 from moe_keras.errors import require
 from moe_keras.insight import Difference, paired_bootstrap
 from moe_keras.insight.scores import classification_scores
+from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import MODEL, RESULT, read_model, read_result
+from moe_keras.runner.outside import fit_outside
 from moe_keras.runner.scoring import predict
 from moe_keras.training import Recipe
 
@@ -30,6 +33,10 @@ COST = (
     "commit",
     "device",
 )
+
+
+# Contestant, seed, probabilities (N, C), and a result with its cost.
+Judged = tuple[str, int, np.ndarray, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -92,13 +99,14 @@ def compare_recipe(
     rows_of_split: Split | None = getattr(data, split)
     if rows_of_split is None:
         raise ValueError(f"compare_recipe: {data.name} has no {split} split")
-    rows, right = [], {}
-    for contestant, seed, run in finished_runs(recipe, folder):
-        model = read_model(run / MODEL)
-        probabilities = predict(model, rows_of_split, len(data.classes))
+    rows: list[dict[str, Any]] = []
+    right: dict[str, list[np.ndarray]] = {}
+    for contestant, seed, probabilities, costs in (
+        *_trained(recipe, folder, rows_of_split, len(data.classes)),
+        *_outside(recipe, data, split, rows_of_split),
+    ):
         correct = probabilities.argmax(axis=1) == rows_of_split.labels
         right.setdefault(contestant, []).append(correct)
-        result = read_result(run)
         rows.append(
             {
                 "contestant": contestant,
@@ -106,12 +114,8 @@ def compare_recipe(
                 "split": split,
                 "rows": len(rows_of_split),
                 **classification_scores(rows_of_split.labels, probabilities),
-                **{key: result.get(key) for key in COST},
+                **{key: costs.get(key) for key in COST},
             }
-        )
-    if recipe.name not in right:
-        raise FileNotFoundError(
-            f"{folder}: {recipe.name} has not been trained there"
         )
     means = {name: np.mean(seeds, axis=0) for name, seeds in right.items()}
     ours = means.pop(recipe.name)
@@ -119,6 +123,39 @@ def compare_recipe(
         name: paired_bootstrap(ours, theirs) for name, theirs in means.items()
     }
     return Comparison(recipe, split, rows, differences)
+
+
+def _trained(
+    recipe: Recipe, folder: Path, rows: Split, classes: int
+) -> Iterator[Judged]:
+    """The runs of a recipe that are done, on some rows."""
+    runs = list(finished_runs(recipe, folder))
+    if all(contestant != recipe.name for contestant, _, _ in runs):
+        raise FileNotFoundError(
+            f"{folder}: {recipe.name} has not been trained there"
+        )
+    for contestant, seed, run in runs:
+        probabilities = predict(read_model(run / MODEL), rows, classes)
+        yield contestant, seed, probabilities, read_result(run)
+
+
+def _outside(
+    recipe: Recipe, data: Dataset, split: str, rows: Split
+) -> Iterator[Judged]:
+    """Models of scikit-learn, fitted to all rows that are not in the split."""
+    learned = data.whole_train() if split == "test" else data.train
+    for baseline in recipe.baselines:
+        if baseline.outside is None:
+            continue
+        cpu, wall = time.process_time(), time.perf_counter()
+        found, weights = fit_outside(baseline.outside, learned)
+        costs = {
+            "parameters": weights,
+            "train_seconds": round(time.perf_counter() - wall, 2),
+            "cpu_seconds": round(time.process_time() - cpu, 2),
+            **describe_environment(),
+        }
+        yield baseline.name, 0, found(rows.inputs), costs
 
 
 def finished_runs(

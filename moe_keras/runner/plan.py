@@ -108,4 +108,10 @@ def _find_baseline(recipe: Recipe, name: str | None) -> Baseline | None:
         f"the recipe's baselines are {sorted(known)}.",
         baseline=name,
     )
+    require(
+        known[name].outside is None,
+        OWNER,
+        "a model of scikit-learn is fitted when models are compared.",
+        baseline=name,
+    )
     return known[name]

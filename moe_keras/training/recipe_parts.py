@@ -20,6 +20,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 TWINS = {"active_twin": "active", "parameter_twin": "parameters"}
+OUTSIDE = ("nb_svm", "tfidf_logistic")
 
 
 class Part(BaseModel):
@@ -186,7 +187,7 @@ class Monitor(Part):
 
 
 class Baseline(Part):
-    """A model to compare with, trained in the same way.
+    """A model to compare with, trained in the same way unless it is outside.
 
     Attributes:
         name: `"active_twin"`, `"parameter_twin"`, or one of your own.
@@ -195,6 +196,9 @@ class Baseline(Part):
             kind; see `dense_twin`.
         arguments: the builder's arguments that differ from the model's; with
             `variant` among them they are all that it gets.
+        outside: `"nb_svm"` or `"tfidf_logistic"`, models of scikit-learn that
+            read texts; they are not trained before, but fitted when models are
+            compared, to all rows but those of the split. See `fit_outside`.
         staged: False trains the model's parts together, for the recipe's
             `epochs`, where the recipe has stages. A twin has no parts.
     """
@@ -203,6 +207,7 @@ class Baseline(Part):
     twin: Literal["active", "parameters"] | None = None
     bank: int | str = 0
     arguments: dict[str, Any] = {}
+    outside: Literal["nb_svm", "tfidf_logistic"] | None = None
     staged: bool = True
 
     @model_validator(mode="before")
@@ -212,13 +217,16 @@ class Baseline(Part):
             value = {"name": value}
         if isinstance(value, dict) and value.get("name") in TWINS:
             value = {"twin": TWINS[value["name"]], **value}
+        if isinstance(value, dict) and value.get("name") in OUTSIDE:
+            value = {"outside": value["name"], **value}
         return value
 
     @model_validator(mode="after")
     def _differs(self) -> "Baseline":
-        if self.twin is None and not self.arguments and self.staged:
+        kinds = (self.twin, self.outside, self.arguments, not self.staged)
+        if not any(kinds):
             raise ValueError(
-                f"must be {' or '.join(TWINS)}, or have twin, arguments or "
-                "staged: false"
+                f"must be one of {', '.join((*TWINS, *OUTSIDE))}, or have "
+                "twin, outside, arguments or staged: false"
             )
         return self

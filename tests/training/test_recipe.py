@@ -105,7 +105,7 @@ def test_every_default_is_written_out():
         ({"loss": {"label_smoothing": 1}}, "loss.label_smoothing", "less than"),
         ({"augmentation": {"crop": -1}}, "augmentation.crop", "0"),
         ({"monitor": "val_acc"}, "monitor.metric", "val_accuracy"),
-        ({"baselines": ["twin"]}, "baselines.0", "active_twin or"),
+        ({"baselines": ["twin"]}, "baselines.0", "active_twin, "),
         (
             {"baselines": ["active_twin", "active_twin"]},
             "baselines",
@@ -117,7 +117,7 @@ def test_every_default_is_written_out():
             "did you mean stem_filters?",
         ),
         (
-            {"task": "text", "augmentation": {"flip": True}},
+            {"task": "sentiment", "augmentation": {"flip": True}},
             "",
             "augmentation is for images",
         ),
