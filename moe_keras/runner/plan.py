@@ -48,7 +48,9 @@ class Run:
         return {
             "recipe": self.recipe.training_facts(),
             "baseline": (
-                self.rival.model_dump(mode="json") if self.rival else None
+                self.rival.model_dump(mode="json", exclude_defaults=True)
+                if self.rival
+                else None
             ),
             "seed": self.seed,
             "data": {name: digest(getattr(self.data, name)) for name in SPLITS},

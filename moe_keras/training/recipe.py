@@ -120,5 +120,10 @@ class Recipe(Part):
         return text
 
     def training_facts(self) -> dict[str, Any]:
-        """What one training depends on: all but the seeds and the baselines."""
-        return self.model_dump(mode="json", exclude=_NOT_OF_ONE_TRAINING)
+        """What one training depends on: all but the seeds and the baselines.
+
+        Without defaults, so that a later option changes no earlier training.
+        """
+        return self.model_dump(
+            mode="json", exclude=_NOT_OF_ONE_TRAINING, exclude_defaults=True
+        )
