@@ -1,5 +1,6 @@
 """What the documents show is run: code blocks, examples and links."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -29,6 +30,7 @@ DOCUMENTS = [
 ]
 WITH_CODE = [page for page in PAGES if CODE.search(page.read_text())]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LOGGED = ROOT / "examples" / "sentiment.py"
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -54,9 +56,8 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
         exec(compile(before + block[1], name(page), "exec"), namespace)
 
 
-@on_tensorflow
-@pytest.mark.parametrize("example", EXAMPLES, ids=name)
-def test_example_runs(example, tmp_path):
+def run_example(example, folder):
+    """What it printed."""
     environment = {
         **os.environ,
         "QUICK": "1",
@@ -65,13 +66,67 @@ def test_example_runs(example, tmp_path):
     }
     run = subprocess.run(
         [sys.executable, str(example)],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
+    return run.stdout
+
+
+def events(folder):
+    """Of each scalar that TensorBoard shows, the values by step."""
+    import tensorflow as tf
+
+    found = {}
+    for file in folder.glob("events.out.*"):
+        for record in tf.data.TFRecordDataset(str(file)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tf.make_ndarray(value.tensor))
+                    found.setdefault(value.tag, {})[event.step] = number
+    return found
+
+
+@on_tensorflow
+@pytest.mark.parametrize(
+    "example", [e for e in EXAMPLES if e != LOGGED], ids=name
+)
+def test_example_runs(example, tmp_path):
+    run_example(example, tmp_path)
+
+
+@on_tensorflow
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorboard") is None,
+    reason="Keras' callback needs the package tensorboard",
+)
+def test_an_example_logs_the_scores_of_all_splits(tmp_path):
+    printed = run_example(LOGGED, tmp_path)
+    names = {"loss", "accuracy"}
+    train, validation, test = (
+        {
+            key: events(tmp_path / "logs" / split)[f"epoch_{key}"]
+            for key in names
+        }
+        for split in ("train", "validation", "test")
+    )
+    assert set(train["loss"]) == set(train["accuracy"]) == {0, 1}
+    for epoch in (0, 1):
+        shown = (
+            f"accuracy: {train['accuracy'][epoch]:.4f} "
+            f"- loss: {train['loss'][epoch]:.4f} "
+            f"- val_accuracy: {validation['accuracy'][epoch]:.4f} "
+            f"- val_loss: {validation['loss'][epoch]:.4f}"
+        )
+        assert shown in printed
+    (accuracy,), (loss,) = (test[key].values() for key in ("accuracy", "loss"))
+    behind = printed.split("temperature")[1]
+    assert f"accuracy: {accuracy:.4f} - loss: {loss:.4f}\n" in behind
+    assert printed.count(" decides ") == 3
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)

@@ -43,7 +43,8 @@ def expert_names(model: keras.Model) -> dict[str, list[str]]:
 
     Returns:
         By the name under which `record_gates` has the mixture's gates, E names:
-        an expert's number, behind its bank's name where there are several.
+        an expert's number; where there are several banks, behind the name of
+        its own, which alone names the only expert of a bank.
     """
     found = {}
     for layer in model._flatten_layers():
@@ -51,11 +52,18 @@ def expert_names(model: keras.Model) -> dict[str, list[str]]:
             gate = layer.gate if isinstance(layer.gate, Gate) else layer
             banks = list(_simple_banks(layer.experts))
             found[gate.name] = [
-                f"{bank.name} {number}" if len(banks) > 1 else str(number)
+                name
                 for bank in banks
-                for number in range(bank.num_experts)
+                for name in _names_in(bank, several=len(banks) > 1)
             ]
     return found
+
+
+def _names_in(bank: ExpertBank, several: bool) -> list[str]:
+    if several and bank.num_experts == 1:
+        return [bank.name]
+    before = f"{bank.name} " if several else ""
+    return [f"{before}{number}" for number in range(bank.num_experts)]
 
 
 def _simple_banks(banks: Iterable[ExpertBank]) -> Iterator[ExpertBank]:

@@ -26,6 +26,9 @@ _open_outputs: ContextVar["ExpertOutputs | None"] = ContextVar(
 def record_gates() -> Iterator[dict[str, Any]]:
     """Collect the gates `(..., E)` of every gating layer that runs inside.
 
+    But for those inside the experts of a mixture, which see only the rows that
+    they were given; call such an expert by itself to see them.
+
     Yields:
         A dict from the layer's name to its gates, in the order of the calls; a
         layer that runs again gets `_1`, `_2`, ... behind its name.

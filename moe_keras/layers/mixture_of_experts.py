@@ -19,6 +19,7 @@ from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import (
     note_gates,
     outputs_record,
+    record_gates,
     record_picks,
 )
 from moe_keras.layers.input_checks import check_gates, check_mask
@@ -213,7 +214,9 @@ class MixtureOfExperts(keras.layers.Layer):
         gates = ops.reshape(gates, (-1, self.num_experts))
         run = DISPATCHES[self.resolve_dispatch(rows.shape[0])]
         choice = Choice(gates, join_axes(picks[0], depth) if picks else None)
-        fused, dropped = run(self, rows, choice, row_mask, training)
+        # Gates inside an expert are of the rows that it was given.
+        with record_gates():
+            fused, dropped = run(self, rows, choice, row_mask, training)
         if self.stats:
             self.stats.note(gates, dropped, training)
         if depth > 1:

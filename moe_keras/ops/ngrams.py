@@ -162,7 +162,9 @@ def cut_span(ids: Any, span: int | None) -> Any:
     ids = ops.pad(ids, ((0, 0), (0, width)))
     places = ops.arange(ops.shape(ids)[1], dtype="int32")
     ends = ops.where(ids != 0, places + 1, 0)
-    first = ops.max(ends, axis=1, keepdims=True) - width
+    # A row and a column more, as there is no maximum of nothing.
+    ends = ops.max(ops.pad(ends, ((0, 1), (1, 0))), axis=1, keepdims=True)
+    first = ends[:-1] - width
     taken = ops.maximum(first, 0) + ops.arange(width, dtype="int32")
     return ops.take_along_axis(ids, taken, axis=1)
 

@@ -22,7 +22,7 @@ class ExpertShare:
 
     Attributes:
         layer: name of the layer that gates.
-        expert: its place, or bank and place where a mixture has several banks.
+        expert: its name, see `moe_keras.insight.expert_names`.
         share: float in [0, 1], of the input's gates: their mean over positions
             where each position has gates of its own.
     """

@@ -13,6 +13,7 @@ from moe_keras.layers import (
     MixtureOfExperts,
     text_vectorizer,
 )
+from tests.hostile import hostile_texts
 from tests.tools import randomize
 
 WORDS = ["a", "good", "film", "not", "bad", "n't", "!", "is", "😀", "影"]
@@ -26,31 +27,6 @@ def texts_model(rank=1):
     moe = MixtureOfExperts(DenseExpert(2, 3), GatingLayer(3, top_k=2))
     outputs = keras.layers.Softmax()(moe(x))
     return randomize(keras.Model(texts, outputs))
-
-
-def hostile_texts(count, megabytes):
-    """Random bytes, hidden and mirrored characters, marks, very long texts."""
-    rng = np.random.default_rng(0)
-    alphabets = (
-        "\u200b\u200d\ufe0f\u2060\ufeff a",
-        "\u202eשלמ אבג مرحبا\u200f ",
-        "!?.,;:'\"()[]{}<>&#-_*/\\|~^%$@`",
-        "a good film is n't bad! 😀 影 <br /> &amp; \x00 \u0301 \udcff",
-    )
-    texts = [b"", b" ", b"\x00", b"\xed\xa0\x80", b"\xff" * 7]
-    while len(texts) < count - megabytes:
-        length = int(rng.integers(0, 200))
-        if len(texts) % 2:
-            texts.append(rng.bytes(length))
-        else:
-            letters = list(alphabets[len(texts) // 2 % len(alphabets)])
-            text = "".join(rng.choice(letters, length))
-            texts.append(text.encode(errors="surrogatepass"))
-    units = [b" ", b"a", b"a ", "😀".encode(), b"\xff", b"!?", b"<a", b"&amp;"]
-    for place in range(megabytes):
-        unit = units[place % len(units)]
-        texts.append(unit * (1_000_000 // len(unit)))
-    return texts
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_experts_are_named_by_number_or_by_bank():
     model = keras.Model(x, two(one(x)))
     expected = {
         "first": ["0", "1"],
-        "second": ["small 0", "small 1", "large 0"],
+        "second": ["small 0", "small 1", "large"],
     }
     assert expert_names(model) == expected
     inputs = np.ones((2, 6), "float32")

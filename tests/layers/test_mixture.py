@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
+    AttentionExpert,
     ConvExpert,
     DenseExpert,
     GatingLayer,
@@ -193,6 +194,23 @@ def test_any_layer_can_be_the_gate(dispatch):
     assert np.any(gates == 0)
     assert_close(record["moe"], gates)
     assert_close(outputs, oracles.mixture(inputs, gates, functions_of(moe)))
+
+
+@pytest.mark.parametrize("dispatch", ["dense", "sorted"])
+@pytest.mark.parametrize("moe", [None, {"num_experts": 3}])
+def test_gates_inside_an_expert_are_not_those_of_the_rows(dispatch, moe):
+    inputs = draw(6, 4, 3)
+    inner = AttentionExpert(4, 2, 4, num_experts=2, moe=moe)
+    gate = GatingLayer(2, top_k=1, level="sample", name="gate")
+    mixture = built(inputs, inner, gate, dispatch=dispatch)
+    with record_gates() as record:
+        mixture(inputs)
+    assert {name: tuple(g.shape) for name, g in record.items()} == {
+        "gate": (6, 2)
+    }
+    with record_gates() as record:
+        inner(inputs)
+    assert len(record) == 2
 
 
 def test_banks_decide_the_level_of_an_auto_gate():

@@ -166,6 +166,15 @@ def test_length_may_be_unknown(config):
         assert_close(model.predict(batch, verbose=0), oracle(layer, batch))
 
 
+@pytest.mark.parametrize("span", [None, 4, -4])
+def test_a_bank_that_no_text_reaches(span):
+    bank = NGramExpert(2, num_experts=2, max_ngrams=9, span=span)
+    bank.build((None, 6))
+    none = np.zeros((0, 6), "int32")
+    found = bank(none, group_sizes=np.zeros(2, "int32"))
+    assert tuple(found.shape) == (0, 2)
+
+
 def test_an_empty_text_has_the_bias():
     for config in ("binary", "classes", "last"):
         ids = texts()

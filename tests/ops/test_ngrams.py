@@ -163,6 +163,14 @@ def test_the_first_and_the_last_words(span):
         assert not any(row[len(words) :])
 
 
+@pytest.mark.parametrize("span", [None, 3, -3])
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0), (0, 0)])
+def test_of_nothing_there_is_no_word(span, shape):
+    cut = ngrams.cut_span(ops.zeros(shape, "int32"), span)
+    width = min(3, shape[1]) if span else shape[1]
+    assert tuple(cut.shape) == (shape[0], width)
+
+
 def test_distinct_drops_repeats_and_sorts():
     numbers = [[3, 0, 3, 1, 0, 3], [2, 2, 2, 2, 2, 2], [0, 0, 0, 0, 0, 0]]
     found = numpy_of(ngrams.distinct(ops.convert_to_tensor(numbers)))

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 from moe_keras.cli import app
 from moe_keras.layers import record_gates
 from moe_keras.prediction import load_trained, predict_files, predict_texts
-from moe_keras.zoo import load_preset
+from moe_keras.zoo import load_preset, save_preset
 from tests.prediction.tiny_texts import CLASSES, save_text_preset, text_model
-from tests.tools import numpy_of
-from tests.zoo.presets.tiny import save_tiny, tiny_model
+from tests.tools import numpy_of, randomize
+from tests.zoo.presets.tiny import METADATA, save_tiny, tiny_model
+from tests.zoo.tiny_sentiment import NAMES, sentiment_model
 
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 TEXTS = ["A good film!", "not bad", "", "bad [b]film[/b], n't good"]
@@ -182,3 +183,28 @@ def test_the_command_refuses_texts_for_images(folder):
     save_tiny(folder / "images")
     text = run(str(folder / "images"), "--text", "good", code=2)
     assert "error: predict_texts: the model must be one that reads" in text
+
+
+def test_the_command_names_the_expert_that_decided(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = sentiment_model(top_k=2)
+    randomize(model.get_layer("moe").gate, scale=5)
+    values = {**METADATA, "task": "sentiment", "classes": CLASSES}
+    save_preset(model, tmp_path / "toy", values)
+    lines = ["The plot was dull.", "A moving film!"]
+    (tmp_path / "reviews.txt").write_text("\n".join(lines))
+    texts = ["not funny", ""]
+    given = [f"--text={text}" for text in texts]
+    shown = run("toy", "reviews.txt", *given)
+    # The weights as the preset holds them, in half precision.
+    outputs, gates = expect(load_preset(tmp_path / "toy").model, lines + texts)
+    best = [NAMES[expert] for expert in gates.argmax(axis=1)]
+    assert len(set(best)) > 1
+    starts = ["reviews.txt [1]", "reviews.txt [2]", '"not funny"', '""']
+    for start, row, weights, name in zip(
+        starts, outputs, gates, best, strict=True
+    ):
+        (line,) = (one for one in shown.splitlines() if start in one)
+        assert f" {CLASSES[row.argmax()]} " in line
+        assert f" {100 * row.max():.1f} % " in line
+        assert f"gating: {name} ({100 * weights.max():.1f} %)" in line

@@ -89,9 +89,8 @@ class TextCleaning(keras.layers.Layer):
         Strings `(B,)`, "" where nothing is left.
 
     Example:
-    >>> TextCleaning()(["<br />It's NOT “good”… don’t!!!"])
-    <tf.Tensor: shape=(1,), dtype=string, numpy=array(
-        [b"it 's not good do n't !"], dtype=object)>
+    >>> TextCleaning()(["<br />It's NOT “good”… don’t!!!"]).numpy()
+    array([b"it 's not good do n't !"], dtype=object)
     """
 
     def __init__(
