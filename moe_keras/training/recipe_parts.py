@@ -221,4 +221,6 @@ class Baseline(Part):
                 f"must be {' or '.join(TWINS)}, or have twin, arguments or "
                 "staged: false"
             )
+        if self.twin is None and self.bank != 0:
+            raise ValueError("bank is for twins")
         return self

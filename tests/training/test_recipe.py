@@ -117,7 +117,7 @@ def test_every_default_is_written_out():
             "did you mean stem_filters?",
         ),
         (
-            {"task": "text", "augmentation": {"flip": True}},
+            {"task": "sentiment", "augmentation": {"flip": True}},
             "",
             "augmentation is for images",
         ),
