@@ -146,7 +146,9 @@ def test_an_ngram_expert_knows_just_the_ngrams_of_the_texts():
     # Known n-grams, unknown ones, and some beyond the last key that is known.
     some = np.random.default_rng(0).integers(1, 60, (400, 25))
     keys = {key for text in some for key in oracles_text.bag_of(text, 2)}
-    assert min(keys) < known[0] < known[-1] < max(keys)
+    assert keys - set(known)
+    assert keys & set(known)
+    assert known[-1] < max(keys)
     for rows in (ids, some):
         np.testing.assert_array_equal(bank(rows), numpy_of(wide(rows)))
     assert np.abs(numpy_of(bank(some))).max() > 0.1
@@ -266,7 +268,7 @@ def test_it_learns_by_fit(tmp_path):
     model.fit(texts, labels, batch_size=50, epochs=1, verbose=0)
     between = model.evaluate(texts, labels, verbose=0)
     pairs = tf.data.Dataset.from_tensor_slices((texts.astype(str), labels))
-    model.fit(pairs.batch(50), epochs=1, verbose=0)
+    model.fit(pairs.batch(50), shuffle=False, verbose=0)
     after = model.evaluate(texts, labels, verbose=0)
     assert after < between < before
     model.save(tmp_path / "model.keras")

@@ -58,7 +58,7 @@ def check_experts(experts: Experts) -> None:
             "arguments of each.",
             **{kind: wanted},
         )
-        for given in wanted if listed else ():
+        for given in () if isinstance(wanted, int) else wanted:
             require(
                 not GIVEN & set(given),
                 OWNER,
