@@ -25,7 +25,7 @@ from moe_keras.runner.files import (
 from moe_keras.runner.plan import Run, plan_run
 from moe_keras.runner.scoring import cost, score
 from moe_keras.training.builders import build_from_data, merge_arguments
-from moe_keras.training.calibrate import fit_temperature
+from moe_keras.training.calibrate import check_temperature, fit_temperature
 from moe_keras.training.checkpoint import find_checkpoints, remove_checkpoints
 from moe_keras.training.compiling import compile_for_use, compile_from_recipe
 from moe_keras.training.input_pipeline import InputPipeline
@@ -124,6 +124,9 @@ def _train(
     keras.utils.set_random_seed(run.seed)
     try:
         model = _build(run)
+        if recipe.calibrate:
+            # Not at the end of a long training.
+            check_temperature(model)
         column = model.output_shape[-1] == 1
         train, validation = (
             (split.inputs, split.labels[:, None] if column else split.labels)
@@ -181,7 +184,10 @@ def _in_stages(run: Run, model: keras.Model) -> bool:
     return (
         bool(run.recipe.stages)
         and wanted
-        and any(isinstance(layer, MixtureOfExperts) for layer in model.layers)
+        and any(
+            isinstance(layer, MixtureOfExperts)
+            for layer in model._flatten_layers()
+        )
     )
 
 

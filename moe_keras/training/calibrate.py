@@ -84,6 +84,15 @@ def fit_temperature(
     return float(keras.ops.convert_to_numpy(layer.scale))
 
 
+def check_temperature(model: keras.Model) -> None:
+    """Refuse a model that `fit_temperature` would refuse.
+
+    Raises:
+        ValueError: for a model with none or several `TemperatureScaling`.
+    """
+    _cut(model)
+
+
 def _cut(model: keras.Model) -> tuple[TemperatureScaling, keras.Model]:
     """The layer, and the model up to it."""
     # A graph of its own: the layer may have been called in others too.

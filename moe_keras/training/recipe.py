@@ -97,6 +97,10 @@ class Recipe(Part):
         names = [baseline.name for baseline in baselines]
         if len(set(names)) < len(names):
             raise ValueError("must all have different names")
+        if info.data.get("stages") == () and any(
+            not baseline.staged for baseline in baselines
+        ):
+            raise ValueError("staged: false is for recipes with stages")
         if "builder" in info.data:
             for index, baseline in enumerate(baselines):
                 builder = info.data["builder"]

@@ -229,4 +229,6 @@ class Baseline(Part):
                 f"must be one of {', '.join((*TWINS, *OUTSIDE))}, or have "
                 "twin, outside, arguments or staged: false"
             )
+        if self.twin is None and self.bank != 0:
+            raise ValueError("bank is for twins")
         return self

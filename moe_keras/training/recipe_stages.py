@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from moe_keras.errors import require
+from moe_keras.training.checkpoint import remove_checkpoints
 from moe_keras.training.compiling import loss_and_metrics, make_optimizer
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.freezing import Freezer
@@ -43,7 +45,8 @@ def fit_recipe_stages(
         folder: for the checkpoints of each stage, in folders of their own.
         identity: what JSON can hold: all that the training depends on.
         callbacks: of Keras, for every stage.
-        resume: whether to go on from checkpoints.
+        resume: whether to go on from checkpoints; else those of all stages are
+            removed first.
 
     Returns:
         `FitRecord` of all stages; its epochs run through.
@@ -60,7 +63,10 @@ def fit_recipe_stages(
     asked = any(stage.asks_experts for stage in recipe.stages)
     view = with_expert_outputs(model) if asked else None
     held_out = InputPipeline(*validation, recipe.batch_size, batches.seed)
-    records = {}
+    if not resume:
+        # Of later stages too: they would be gone on with after an interruption.
+        remove_checkpoints(folder)
+    records: list[tuple[str, FitRecord]] = []
     for number, stage in enumerate(recipe.stages):
         with freezer.only(stage.parts):
             if not model.trainable_variables:
@@ -68,19 +74,26 @@ def fit_recipe_stages(
             trainer = (
                 StageModel(model, view, stage) if stage.asks_experts else model
             )
-            source = batches if stage.data == "train" else held_out
+            learns_train = stage.data == "train"
+            source = batches if learns_train else held_out
             _compile(trainer, model, recipe, stage, source.steps)
-            records[stage.name] = fit_resumable(
+            record = fit_resumable(
                 trainer,
                 source,
-                validation,
+                validation if learns_train else None,
                 stage.epochs,
                 folder / f"stage_{number}",
                 {**identity, "stage": number},
                 _monitor(stage),
                 callbacks,
-                resume,
             )
+            records.append((stage.name, record))
+    require(
+        records,
+        OWNER,
+        "`stages` must hold one with weights to train.",
+        stages=[stage.name for stage in recipe.stages],
+    )
     return _join(records)
 
 
@@ -109,11 +122,11 @@ def _monitor(stage: Stage) -> Monitor | None:
     return Monitor(metric="val_loss", patience=stage.patience)
 
 
-def _join(records: Mapping[str, FitRecord]) -> FitRecord:
+def _join(records: Sequence[tuple[str, FitRecord]]) -> FitRecord:
     """One record of all stages; NaN where a stage has no such value."""
     history: dict[str, list[Any]] = {}
     done, restarts = 0, []
-    for name, record in records.items():
+    for name, record in records:
         found = {**record.history, "stage": [name] * record.epochs}
         for key in {**history, **found}:
             values = history.setdefault(key, [math.nan] * done)
@@ -123,7 +136,7 @@ def _join(records: Mapping[str, FitRecord]) -> FitRecord:
     return FitRecord(
         history=history,
         best_epoch=None,
-        seconds=sum(record.seconds for record in records.values()),
-        cpu_seconds=sum(record.cpu_seconds for record in records.values()),
+        seconds=sum(record.seconds for _, record in records),
+        cpu_seconds=sum(record.cpu_seconds for _, record in records),
         restarts=restarts,
     )

@@ -47,7 +47,7 @@ class FitRecord:
 def fit_resumable(
     model: keras.Model,
     batches: InputPipeline,
-    validation: tuple[Any, Any],
+    validation: tuple[Any, Any] | None,
     epochs: int,
     folder: Path,
     identity: Mapping[str, Any],
@@ -66,7 +66,7 @@ def fit_resumable(
         model: built and compiled `keras.Model`; it ends with the weights of the
             best epoch, or of the last one without a monitor.
         batches: the training data.
-        validation: inputs and labels.
+        validation: inputs and labels, or None for none.
         epochs: int > 0.
         folder: for the checkpoints. They stay there: a call after the end
             trains nothing and returns the same; see `remove_checkpoints`.

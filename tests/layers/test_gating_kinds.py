@@ -6,11 +6,13 @@ import pytest
 
 from moe_keras.layers import (
     DenseExpert,
+    EmbeddedExperts,
     ExpertChoiceGating,
     GatingLayer,
     HashGating,
     HierarchicalGating,
     MixtureOfExperts,
+    SequenceConvExpert,
     UniformGating,
     record_gates,
 )
@@ -51,6 +53,50 @@ def test_uniform_choices_are_the_weights_above_zero():
 def test_uniform_gates_leave_padding_out():
     gates = numpy_of(UniformGating(2)(draw(3, 4, 5), mask=MASK))
     assert_close(gates, 0.5 * np.stack([MASK, MASK], axis=-1))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "float16"])
+def test_uniform_gates_of_identifiers(dtype):
+    ids = (np.arange(12).reshape(3, 4) % 5).astype(dtype)
+    layer = UniformGating(3, [1, 0, 3], level="sample")
+    gates = layer(ids)
+    assert keras.backend.standardize_dtype(gates.dtype) == "float32"
+    expected = np.broadcast_to([0.25, 0, 0.75], (3, 3))
+    assert_close(gates, expected)
+    served = layer(ids, expert_mask=np.array([True, True, False]))
+    assert_close(served, np.broadcast_to([1.0, 0, 0], (3, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_uniform_gates_where_the_last_axis_is_open(dtype):
+    inputs = keras.Input((None,), dtype=dtype)
+    outputs = UniformGating(2, [3, 1], level="sample")(inputs)
+    assert tuple(outputs.shape) == (None, 2)
+    model = keras.Model(inputs, outputs)
+    for length in (1, 4):
+        rows = np.full((5, length), 7, dtype)
+        expected = np.broadcast_to([0.75, 0.25], (5, 2))
+        assert_close(model(rows), expected)
+        assert_close(model.predict(rows, verbose=0), expected)
+
+
+def test_uniform_gates_do_not_read_the_values():
+    rows = np.array([[np.nan, 1.0], [np.inf, -np.inf], [3e38, 3e38]], "float32")
+    assert_close(UniformGating(2)(rows), np.full((3, 2), 0.5))
+
+
+def test_a_plain_average_of_readers_of_identifiers():
+    bank = EmbeddedExperts(
+        SequenceConvExpert(3, 2, 2, output_units=2),
+        vocabulary_size=9,
+        embedding_dim=4,
+    )
+    gate = UniformGating(2, level="sample")
+    inputs = keras.Input((None,), dtype="int32")
+    model = keras.Model(inputs, MixtureOfExperts(bank, gate)(inputs))
+    randomize(model)
+    ids = (np.arange(15).reshape(3, 5) % 9).astype("int32")
+    assert_close(model(ids), numpy_of(bank(ids)).mean(axis=1))
 
 
 @pytest.mark.parametrize("capacity_factor", [0.4, 1.0, 1.7, 3.0])

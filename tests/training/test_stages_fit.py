@@ -240,7 +240,7 @@ def test_stages_that_make_no_sense(arguments, message):
     [
         ((), {}, "one or more of Stage"),
         ((Stage(name="a", train="gates"),), {}, r"unknown=\['gates'\]"),
-        ((Stage(name="a", patience=1),), {}, "needs `validation_data`"),
+        ((Stage(name="a", patience=1),), {}, "`validation_data` must be given"),
         ((EXPERTS,), {"batch_size": 0}, "batch_size=0"),
         ((EXPERTS,), {"data": iter([]), "batch_size": 2}, "is for arrays"),
         ((EXPERTS,), {"data": data()[:1]}, "length=1"),

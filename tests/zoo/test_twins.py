@@ -18,6 +18,8 @@ from moe_keras.layers import (
 )
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.zoo import build_image_moe, dense_twin
+from tests.tools import only_tensorflow
+from tests.zoo.reviews import CONV, apply, build
 
 
 def feed_forward(num_experts=8, top_k=2, hidden_units=32, length=5):
@@ -175,3 +177,35 @@ def test_bad_arguments_are_named():
     given = MixtureOfExperts([ModelExpert(plain)], GatingLayer(1))
     with pytest.raises(ValueError, match="no widths to scale"):
         dense_twin(keras.Model(x, given(x)))
+
+
+@only_tensorflow
+@pytest.mark.parametrize("match", ["active", "parameters"])
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_twins_of_a_model_that_reads_texts(match, top_k):
+    model = build(
+        experts={"ngram": 1, "conv": [{"filters": 8}, CONV], "recurrent": 1},
+        top_k=top_k,
+    )
+    model.get_layer("temperature").scale.assign(3.0)
+    twin = dense_twin(model, match, bank="conv_0")
+    cost = count_multiply_adds(twin)
+    assert cost.active == cost.total
+    if match == "active":
+        wanted = count_multiply_adds(model).active
+        assert cost.active == pytest.approx(wanted, rel=0.05)
+    else:
+        assert twin.count_params() == pytest.approx(model.count_params(), 0.05)
+    layers = twin._flatten_layers()
+    assert not any(isinstance(layer, MixtureOfExperts) for layer in layers)
+    (reader,) = [one for one in layers if isinstance(one, EmbeddedExperts)]
+    (bank,) = reader.experts
+    assert (type(bank), bank.name) == (SequenceConvExpert, "conv_0")
+    assert bank.kernel_sizes == (3, 4, 5)
+    # Texts of every length, also beyond the one that was counted.
+    texts = ["", "good", "the plot was good " * 30]
+    found = apply(twin, texts)
+    assert np.isfinite(found).all()
+    assert found.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    # A temperature is fitted for each model by itself.
+    assert float(twin.get_layer("temperature").scale) == 1.0

@@ -83,6 +83,8 @@ class Encoder(keras.layers.Layer):
         self, inputs: Any, mask: Any = None, training: bool | None = None
     ) -> Any:
         values = clear_padding(inputs, mask)
+        if values.shape[1] == 1:
+            values, mask = _lengthen(values, mask)
         if self.inward is not None:
             values = self.inward(values)
         if self.max_length is not None:
@@ -101,6 +103,14 @@ class Encoder(keras.layers.Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None: the positions are gone."""
         return None
+
+
+def _lengthen(values: Any, mask: Any) -> tuple[Any, Any]:
+    """A position of padding more: Keras warns of attention over only one."""
+    if mask is None:
+        mask = ops.ones(ops.shape(values)[:2], dtype="bool")
+    mask = ops.pad(ops.cast(mask, "bool"), ((0, 0), (0, 1)))
+    return ops.pad(values, ((0, 0), (0, 1), (0, 0))), mask
 
 
 def key_width(units: int, num_heads: int) -> int:

@@ -7,7 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import (
+    is_count,
+    require,
+    require_counts,
+    require_dropout,
+)
 from moe_keras.layers import (
     EmbeddedExperts,
     ExpertBank,
@@ -22,7 +27,13 @@ from moe_keras.layers import (
     WordIds,
     text_vectorizer,
 )
-from moe_keras.zoo.sentiment.experts import OWNER, Experts, Ids, make_banks
+from moe_keras.zoo.sentiment.experts import (
+    OWNER,
+    Experts,
+    Ids,
+    check_experts,
+    make_banks,
+)
 
 # Texts that are turned into ids at once, for the n-gram experts.
 BATCH_SIZE = 512
@@ -82,6 +93,7 @@ def build_sentiment_moe(
         top_k: int in 1..E or None: experts that see a text; None for all.
         gate: a gate over ids `(B, T)`, such as `FeatureGating`; `"uniform"` for
             fixed equal weights; None for a `GatingLayer` over `TextFeatures`.
+            Only with None do `top_k` and the coefficients below count.
         fusion: `"logarithmic"` or `"linear"`: whether the experts' logits or
             their probabilities are averaged; see `LogitFusion`.
         max_tokens: int > 2. Ids of words at most.
@@ -104,9 +116,9 @@ def build_sentiment_moe(
 
     Raises:
         ImportError: where TensorFlow is not installed.
-        ValueError: for arguments out of range, experts of unknown kinds, and
-            `top_k=1` with `fusion="linear"`, which leaves the gate without a
-            gradient.
+        ValueError: for arguments out of range, experts of unknown kinds,
+            `top_k` with a `gate`, and `top_k=1` with `fusion="linear"`, which
+            leaves the gate without a gradient.
 
     Source: Jacobs et al. (1991), Neural Computation 3(1), for the mixture; Wang
         & Manning (2012), ACL, P12-2018, for the n-grams.
@@ -116,21 +128,16 @@ def build_sentiment_moe(
     >>> model.compile("adam", "sparse_categorical_crossentropy")
     >>> model.fit(np.array(texts, dtype=object), labels)
     """
+    _check(texts, num_classes, vocabulary, experts, top_k, gate)
+    require_counts(OWNER, max_length=max_length, read_length=read_length)
     require(
-        is_count(num_classes) and num_classes > 1,
+        is_count(embedded_tokens) and embedded_tokens > 1,
         OWNER,
-        "`num_classes` must be an integer above 1.",
-        num_classes=num_classes,
+        "`embedded_tokens` must be an integer above 1: padding and the unknown "
+        "word have an id each.",
+        embedded_tokens=embedded_tokens,
     )
-    require(
-        texts is not None
-        or (vocabulary is not None and "ngram" not in experts),
-        OWNER,
-        "`texts` must be given, unless there is a `vocabulary` and no n-gram "
-        "expert.",
-        texts=texts,
-        experts=tuple(experts),
-    )
+    require_dropout(OWNER, dropout)
     clean, words = text_vectorizer(
         texts if vocabulary is None else None,
         vocabulary,
@@ -152,12 +159,6 @@ def build_sentiment_moe(
     banks = make_banks(experts, num_classes, dropout, embed, ids)
     count = sum(bank.num_experts for bank in banks)
     if gate == "uniform":
-        require(
-            top_k is None,
-            OWNER,
-            'gate="uniform" hears every expert; `top_k` must be None.',
-            top_k=top_k,
-        )
         gate = UniformGating(count, level="sample", name="gating")
     if gate is None:
         router = GatingLayer(
@@ -182,6 +183,47 @@ def build_sentiment_moe(
     x = TemperatureScaling(name="temperature")(x)
     outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=name)
+
+
+def _check(
+    texts: Any,
+    num_classes: Any,
+    vocabulary: Any,
+    experts: Any,
+    top_k: Any,
+    gate: Any,
+) -> None:
+    """Refuse what no layer could name, before the texts are read."""
+    require(
+        is_count(num_classes) and num_classes > 1,
+        OWNER,
+        "`num_classes` must be an integer above 1.",
+        num_classes=num_classes,
+    )
+    check_experts(experts)
+    require(
+        texts is not None
+        or (vocabulary is not None and "ngram" not in experts),
+        OWNER,
+        "`texts` must be given, unless there is a `vocabulary` and no n-gram "
+        "expert.",
+        texts=texts,
+        experts=tuple(experts),
+    )
+    require(
+        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
+        OWNER,
+        '`gate` must be a layer over ids, "uniform" or None.',
+        gate=gate,
+    )
+    require(
+        gate is None or top_k is None,
+        OWNER,
+        "`top_k` must be None with a `gate`, which says itself how many "
+        "experts see a text.",
+        top_k=top_k,
+        gate=gate,
+    )
 
 
 def _ids_of(

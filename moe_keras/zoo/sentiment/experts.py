@@ -25,6 +25,8 @@ READERS: dict[str, tuple[type[ExpertBank], dict[str, Any]]] = {
 KINDS = ("ngram", *READERS)
 # What `adapt` of an n-gram expert is told, not the expert itself.
 ADAPT = ("alpha", "min_texts")
+# What an expert is told here.
+GIVEN = {"name", "output_units"}
 
 Ids = Sequence[tuple[np.ndarray, np.ndarray | None]]
 Experts = Mapping[str, int | Sequence[Mapping[str, Any]]]
@@ -56,6 +58,14 @@ def check_experts(experts: Experts) -> None:
             "arguments of each.",
             **{kind: wanted},
         )
+        for given in () if isinstance(wanted, int) else wanted:
+            require(
+                not GIVEN & set(given),
+                OWNER,
+                f"`experts` cannot say {sorted(GIVEN)} of an expert: they come "
+                "from `num_classes` and from its place.",
+                **{kind: wanted},
+            )
 
 
 def make_banks(
@@ -68,7 +78,7 @@ def make_banks(
     """Banks from ids of words to logits, in the order in which they are named.
 
     Args:
-        experts: see `build_sentiment_moe`.
+        experts: as `check_experts` lets them through.
         num_classes: int > 1. C.
         dropout: float in [0, 1), in front of the last layer of those that read
             word vectors.
@@ -79,7 +89,6 @@ def make_banks(
     Returns:
         One bank for each n-gram expert, and one for all that read vectors.
     """
-    check_experts(experts)
     banks: list[ExpertBank] = []
     readers: list[ExpertBank] = []
     place = None
