@@ -14,7 +14,6 @@ from tests.layers.test_ngram_expert import oracle, texts
 from tests.tools import assert_close, numpy_of, randomize
 from tests.zoo.presets.tiny import METADATA
 
-pytestmark = pytest.mark.jax
 
 
 def new(output_units=2, max_ngrams=500, **kwargs):

@@ -17,7 +17,6 @@ from tests.tools import (
     randomize,
 )
 
-pytestmark = pytest.mark.jax
 
 CONFIGS = {
     "binary": {"output_units": 2},
