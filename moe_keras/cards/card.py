@@ -113,6 +113,7 @@ def routing_tables(results: dict[str, Any]) -> list[dict[str, Any]]:
         tables.append(
             {
                 "gate": gate,
+                "sparse": found.get("sparse", True),
                 "experts": found["experts"],
                 "load": [f"{share:.3f}" for share in load],
                 "by_class": [

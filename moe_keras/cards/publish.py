@@ -24,6 +24,7 @@ from moe_keras.insight.scores import classification_scores
 from moe_keras.runner.files import MODEL, read_json, read_model, write_json
 from moe_keras.runner.scoring import predict
 from moe_keras.training import Recipe
+from moe_keras.training.builders import describe_build
 from moe_keras.zoo import from_preset, save_preset
 
 CALIBRATION, ROUTING = "calibration.png", "routing.png"
@@ -103,6 +104,7 @@ def publish_recipe(
         },
         "routing": routing_of(shipped, data.test, len(data.classes)),
         "latency_ms": latency(shipped, data.test),
+        "words": _words_of(shipped),
     }
     write_json(folder / RESULTS, results)
     _draw(folder, results, shown)
@@ -143,7 +145,6 @@ def _metadata(
         for row in test.rows
         if (row["contestant"], row["seed"]) == (recipe.name, seed)
     )
-    shape = data.train.inputs.shape[1:]
     return {
         "task": recipe.task,
         "classes": list(data.classes),
@@ -154,14 +155,9 @@ def _metadata(
             key: {"mean": float(np.mean(test.scores(recipe.name, key)))}
             for key in ("accuracy", "log_loss", "ece")
         },
-        "builder": {
-            "name": recipe.builder.name,
-            "arguments": {
-                **recipe.builder.arguments,
-                "input_shape": list(shape),
-                "num_classes": len(data.classes),
-            },
-        },
+        "builder": describe_build(
+            recipe.builder.name, recipe.builder.arguments, data
+        ),
         "multiply_adds": {
             "active": own["active_multiply_adds"],
             "total": own["total_multiply_adds"],
@@ -180,9 +176,10 @@ def routing_of(
         num_classes: int > 0. C.
 
     Returns:
-        By gate: `experts`, their names; `load`, the share of all choices that
-        each of them takes; and `by_class`, `(C, E)`, the mean gate; gates by
-        position are averaged over the positions of a row.
+        By gate: `experts`, their names; `sparse`, whether some gates are 0;
+        `load`, the share of all choices that each expert takes; and `by_class`,
+        `(C, E)`, the mean gate; gates by position are averaged over the
+        positions of a row.
     """
     routing, names = {}, expert_names(model)
     for name, gates in collect_gates(model, split.inputs).items():
@@ -190,6 +187,7 @@ def routing_of(
         chosen = (by_row != 0).sum(axis=(0, 1))
         routing[name] = {
             "experts": names.get(name) or list(map(str, range(len(chosen)))),
+            "sparse": bool((by_row == 0).any()),
             "load": (chosen / chosen.sum()).round(4).tolist(),
             "by_class": expert_by_class(
                 by_row.mean(axis=1), split.labels, num_classes
@@ -198,6 +196,14 @@ def routing_of(
             .tolist(),
         }
     return routing
+
+
+def _words_of(model: keras.Model) -> int | None:
+    """Of a model of texts: the most words that it reads of one."""
+    lengths = (
+        getattr(layer, "declared_length", None) for layer in model.layers
+    )
+    return next((length for length in lengths if length is not None), None)
 
 
 def latency(model: keras.Model, split: Split) -> dict[str, float]:

@@ -34,6 +34,8 @@ DATA_ARGUMENTS: dict[str, Callable[["Dataset"], Any]] = {
     "texts": lambda data: data.train.inputs,
     "labels": lambda data: data.train.labels,
 }
+# Of these, what is rows of the data, and too much to be written down.
+_ROWS = {"texts", "labels"}
 _NOT_IN_RECIPES = {*DATA_ARGUMENTS, "name"}
 # A builder's annotations may name classes of others, such as Keras' layers.
 _CONFIG = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -53,14 +55,36 @@ def build_from_data(
     Returns:
         `keras.Model`, not compiled.
     """
-    build = BUILDERS[builder]
-    known = inspect.signature(build).parameters
     from_data = {
-        argument: read(data)
-        for argument, read in DATA_ARGUMENTS.items()
-        if argument in known
+        argument: DATA_ARGUMENTS[argument](data)
+        for argument in _told_by_data(builder)
     }
-    return build(**from_data, **arguments, name=name)
+    return BUILDERS[builder](**from_data, **arguments, name=name)
+
+
+def describe_build(
+    builder: str, arguments: Mapping[str, Any], data: "Dataset"
+) -> dict[str, Any]:
+    """What a preset says of its builder: `name` and `arguments`.
+
+    Args:
+        builder: a key of `BUILDERS`.
+        arguments: of the builder, by name.
+        data: says the input's shape and the number of classes; its rows, which
+            a builder of texts reads, are left out.
+    """
+    from_data = {
+        argument: DATA_ARGUMENTS[argument](data)
+        for argument in _told_by_data(builder)
+        if argument not in _ROWS
+    }
+    return {"name": builder, "arguments": {**arguments, **from_data}}
+
+
+def _told_by_data(builder: str) -> list[str]:
+    """Which of a builder's arguments the data say."""
+    known = inspect.signature(BUILDERS[builder]).parameters
+    return [argument for argument in DATA_ARGUMENTS if argument in known]
 
 
 def merge_arguments(
