@@ -15,7 +15,6 @@ from tests.tools import assert_close, numpy_of, randomize
 from tests.zoo.presets.tiny import METADATA
 
 
-
 def new(output_units=2, max_ngrams=500, **kwargs):
     layer = NGramExpert(output_units, max_ngrams=max_ngrams, **kwargs)
     layer.build((None, 7))

@@ -17,7 +17,6 @@ from tests.tools import (
     randomize,
 )
 
-
 CONFIGS = {
     "binary": {"output_units": 2},
     "classes": {

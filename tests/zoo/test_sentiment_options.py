@@ -37,6 +37,7 @@ FLIPS = {
     "embedded_tokens": (SPARSE, 10),
     "read_length": (SPARSE, 4),
     "dropout": (SPARSE, 0.9),
+    "embedding_dropout": (SPARSE, 0.9),
     "balance_loss": (SPARSE, 0.7),
     "importance_loss": (SPARSE, 0.7),
     "dispatch": (SPARSE, "dense"),

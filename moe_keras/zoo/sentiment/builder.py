@@ -56,6 +56,7 @@ def build_sentiment_moe(
     embedded_tokens: int = 20_000,
     read_length: int = 400,
     dropout: float = 0.3,
+    embedding_dropout: float = 0.0,
     balance_loss: float = 1e-2,
     importance_loss: float = 0.0,
     dispatch: str = "auto",
@@ -104,6 +105,7 @@ def build_sentiment_moe(
             words that are in the most texts.
         read_length: int > 0. Words that the readers of vectors read.
         dropout: float in [0, 1), of the readers of vectors.
+        embedding_dropout: float in [0, 1), of the vectors themselves.
         balance_loss: float >= 0. Coefficient of the Switch balance loss; for a
             sparse gate.
         importance_loss: float >= 0. Coefficient of the importance loss.
@@ -152,6 +154,7 @@ def build_sentiment_moe(
             min(embedded_tokens, words.vocabulary_size()),
             embedding_dim,
             max_length=min(read_length, max_length),
+            dropout=embedding_dropout,
             name="readers",
         )
 
