@@ -42,8 +42,12 @@ def recipe(**changes):
         "data": DATA,
         "builder": {
             "name": "sentiment",
-            "arguments": {"experts": {"ngram": 1, "conv": [CONV]}, **SMALL},
+            "arguments": {
+                "experts": {"ngram": 1, "conv": [CONV]},
+                **{**SMALL, "embedded_tokens": 60, "read_length": 30},
+            },
         },
+        "optimizer": {"learning_rate": 0.02},
         "epochs": 3,
         "stages": STAGES,
         "calibrate": True,
