@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from moe_keras.training import Recipe
-from moe_keras.training.compiling import compile_from_recipe, make_optimizer
+from moe_keras.training.compiling import (
+    compile_from_recipe,
+    loss_and_metrics,
+    make_optimizer,
+)
 from moe_keras.training.schedule import RecipeSchedule
 from tests.tools import numpy_of
 from tests.training.recipes import small
@@ -119,3 +123,32 @@ def test_other_outputs_are_refused():
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
     with pytest.raises(ValueError, match="must return one"):
         compile_from_recipe(model, recipe(), 10)
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_metrics_have_these_names_whatever_computes_them(units):
+    """A view of a model has no shape from which a class could be guessed."""
+    loss, metrics = loss_and_metrics(network(units), recipe(loss={}))
+    assert [metric.name for metric in metrics] == ["accuracy", "log_loss"]
+    if units == 1:
+        labels = np.array([[1], [0], [1], [1]])
+        predicted = np.array([[0.9], [0.2], [0.4], [0.7]], "float32")
+        right, sure = [1, 1, 0, 1], [0.9, 0.8, 0.4, 0.7]
+    else:
+        labels = np.array([0, 2, 1, 1])
+        predicted = np.array(
+            [
+                [0.7, 0.2, 0.1],
+                [0.3, 0.3, 0.4],
+                [0.5, 0.4, 0.1],
+                [0.1, 0.8, 0.1],
+            ],
+            "float32",
+        )
+        right, sure = [1, 1, 0, 1], [0.7, 0.4, 0.4, 0.8]
+    expected = [np.mean(right), -np.mean(np.log(sure))]
+    for metric, value in zip(metrics, expected, strict=True):
+        metric.update_state(labels, predicted)
+        assert float(numpy_of(metric.result())) == pytest.approx(value, 1e-5)
+    found = float(numpy_of(loss(labels, predicted)))
+    assert found == pytest.approx(expected[1], 1e-5)

@@ -116,6 +116,33 @@ def test_every_default_is_written_out():
             "baselines.0.arguments.stem_filter",
             "did you mean stem_filters?",
         ),
+        ({"baselines": [{"name": "one"}]}, "baselines.0", "staged: false"),
+        (
+            {"baselines": [{"name": "one", "staged": False}]},
+            "baselines",
+            "staged: false is for recipes with stages",
+        ),
+        (
+            {
+                "baselines": [
+                    {"name": "a", "bank": 1, "arguments": {"top_k": 1}}
+                ]
+            },
+            "baselines.0",
+            "bank is for twins",
+        ),
+        (
+            {"stages": [{"name": "a", "loss": "hinge"}]},
+            "stages.0.loss",
+            "'mixture_likelihood'",
+        ),
+        (
+            {"stages": [{"name": "a", "data": "validation", "patience": 1}]},
+            "stages.0",
+            "patience needs data: train",
+        ),
+        ({"stages": [{"epochs": 1}]}, "stages.0.name", "required"),
+        ({"calibrate": 1}, "calibrate", "valid boolean"),
         (
             {"task": "sentiment", "augmentation": {"flip": True}},
             "",
