@@ -15,6 +15,8 @@ from moe_keras.training import Recipe
 from moe_keras.zoo import load_preset
 from tests.zoo.tiny_sentiment import EXPERTS, NAMES
 
+pytestmark = pytest.mark.slow
+
 DATA = {"size": 300, "test_size": 100}
 ARGUMENTS = {
     "experts": EXPERTS,

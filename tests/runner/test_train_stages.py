@@ -129,6 +129,7 @@ def test_the_saved_model_is_calibrated_and_folded(run):
     )
 
 
+@pytest.mark.slow
 def test_interrupted_in_the_second_stage(tmp_path, run):
     with pytest.raises(Interruption):
         train(tmp_path, Watch(1, 1, 0))

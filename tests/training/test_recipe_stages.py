@@ -140,6 +140,7 @@ class SecondIsBest(keras.callbacks.Callback):
         logs["val_loss"] = abs(epoch - 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -177,6 +178,7 @@ def test_after_the_end_nothing_is_left_to_do(ended, whole):
     assert watch.fits == []
 
 
+@pytest.mark.slow
 def test_afresh(tmp_path, whole):
     with pytest.raises(Interruption):
         train(tmp_path, Watch(1, 2, 0))

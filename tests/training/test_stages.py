@@ -177,6 +177,7 @@ def test_weights_of_experts_and_rows(loss):
     assert history.history["loss"] == [0.0]
 
 
+@pytest.mark.slow
 def test_the_losses_are_those_of_the_view():
     """With a rate of next to nothing, the log is what NumPy computes."""
     model, (inputs, labels) = build(), data()
@@ -212,6 +213,7 @@ def test_the_losses_are_those_of_the_view():
         assert history.history["loss"] == pytest.approx([value], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_splits_and_datasets_are_arrays():
     """The same rows in the same order give the same weights."""
     stage = Stage(name="one", train="experts", loss="experts", epochs=2)

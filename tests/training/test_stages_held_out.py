@@ -118,6 +118,7 @@ def test_weights_of_the_rows_count():
     assert np.abs(weighted - gate_after((x, y), batch_size=20)).max() > 1e-3
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_held_out_rows_may_come_in_other_forms():
     import tensorflow as tf
