@@ -18,7 +18,10 @@ ORDINARY = [text.encode() for text in reviews().test.inputs]
 HOSTILE = hostile_texts(300, 8)
 
 
-@pytest.fixture(scope="module", params=GATES)
+SOFT = pytest.param("soft", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["sparse", SOFT])
 def exported(request, tmp_path_factory):
     """Which gate, the model, and the folder of its SavedModel."""
     model = sentiment_model(**GATES[request.param])
