@@ -21,7 +21,6 @@ from moe_keras.layers import (
     RecurrentExpert,
     SequenceConvExpert,
     SoftMoE,
-    UniformGating,
     WeightedFusion,
 )
 from tests.tools import draw
@@ -221,7 +220,6 @@ def test_what_does_not_fit_together(case):
 
 INTEGERS = {
     "gating": (lambda: GatingLayer(3), (2, 5)),
-    "uniform": (lambda: UniformGating(3), (2, 5)),
     "choice": (lambda: ExpertChoiceGating(3), (2, 5)),
     "hierarchical": (lambda: HierarchicalGating(3, 2), (2, 5)),
     "dense": (lambda: DenseExpert(3, 2), (2, 5)),
