@@ -1,12 +1,11 @@
 """Who may import whom, read from the source."""
 
 import ast
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import moe_keras
 
@@ -56,8 +55,13 @@ def place_of(module):
     return name, rank
 
 
+@functools.cache
 def imports_of(path, at_import_time=False):
     """Absolute names of the modules that a file imports."""
+    return list(_find_imports(path, at_import_time))
+
+
+def _find_imports(path, at_import_time):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = ast.walk(tree)
     if at_import_time:
@@ -90,43 +94,52 @@ def inner_imports(path):
             yield name.removeprefix("moe_keras.")
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_imports_go_down_the_ranks(path):
-    module = module_name(path)
-    if not module:
-        return  # the package itself, which may show what is in it
-    name, rank = place_of(module)
-    for imported in inner_imports(path):
-        other, below = place_of(imported)
-        assert other == name or below < rank, f"{module} imports {imported}"
+def modules():
+    """The files, and by what name each is imported; not the package itself."""
+    return [(path, module_name(path)) for path in FILES if module_name(path)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_stages_do_not_import_each_other(path):
-    module = module_name(path)
-    stage = {s for s in STAGES if module.startswith(s + ".")}
-    for imported in inner_imports(path):
-        if stage:
-            others = STAGES - stage
-            assert not any(imported.startswith(s) for s in others), imported
+def test_imports_go_down_the_ranks():
+    upwards = []
+    for path, module in modules():
+        name, rank = place_of(module)
+        for imported in inner_imports(path):
+            other, below = place_of(imported)
+            if other != name and below >= rank:
+                upwards.append(f"{module} imports {imported}")
+    assert not upwards
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_backends_are_imported_where_they_belong(path):
-    module = module_name(path)
-    if not module or module.startswith("ops.kernels"):
-        return
-    _, rank = place_of(module)
+def test_stages_do_not_import_each_other():
+    sideways = []
+    for path, module in modules():
+        for stage in STAGES:
+            if module.startswith(stage + "."):
+                sideways += [
+                    f"{module} imports {imported}"
+                    for imported in inner_imports(path)
+                    if any(imported.startswith(s) for s in STAGES - {stage})
+                ]
+    assert not sideways
+
+
+def test_backends_are_imported_where_they_belong():
     _, zoo = place_of("zoo")
-    if rank < zoo:
+    misplaced = []
+    for path, module in modules():
+        if module.startswith("ops.kernels") or place_of(module)[1] >= zoo:
+            continue
         outside = {name.split(".")[0] for name in imports_of(path, True)}
-        assert not outside & BACKENDS
+        misplaced += [f"{module} imports {b}" for b in outside & BACKENDS]
+    assert not misplaced
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_no_file_is_long(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= LONGEST
+def test_no_file_is_long():
+    lines = {
+        str(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in FILES
+    }
+    assert {path: n for path, n in lines.items() if n > LONGEST} == {}
 
 
 def test_layers_import_without_a_network():
