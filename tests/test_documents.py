@@ -99,6 +99,7 @@ def test_example_runs(example, tmp_path):
     run_example(example, tmp_path)
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.skipif(
     importlib.util.find_spec("tensorboard") is None,

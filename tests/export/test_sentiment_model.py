@@ -9,6 +9,8 @@ from moe_keras.export import export_saved_model
 from tests.hostile import REPEATED, hostile_texts
 from tests.zoo.tiny_sentiment import NAMES, reviews, sentiment_model
 
+pytestmark = pytest.mark.slow
+
 GATES = {"sparse": {"top_k": 2}, "soft": {"fusion": "linear"}}
 # What a served model and Keras may differ by, and a text from itself.
 CLOSE = 1e-5
@@ -18,10 +20,7 @@ ORDINARY = [text.encode() for text in reviews().test.inputs]
 HOSTILE = hostile_texts(300, 8)
 
 
-SOFT = pytest.param("soft", marks=pytest.mark.slow)
-
-
-@pytest.fixture(scope="module", params=["sparse", SOFT])
+@pytest.fixture(scope="module", params=["sparse", "soft"])
 def exported(request, tmp_path_factory):
     """Which gate, the model, and the folder of its SavedModel."""
     model = sentiment_model(**GATES[request.param])
@@ -79,7 +78,6 @@ def test_hostile_texts_are_answered(exported, served):
     check_hostile(exported[-1], HOSTILE, own)
 
 
-@pytest.mark.slow
 def test_very_many_hostile_texts_are_answered(exported):
     texts = hostile_texts(10_000, 20)
     folder = exported[-1]

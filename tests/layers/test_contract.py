@@ -10,7 +10,16 @@ from tests.cases import CASES
 from tests.contract import check_layer
 
 
-@pytest.mark.parametrize("case", CASES)
+def first_of_each_class():
+    """Every case, those after the first one of a class as slow."""
+    seen = set()
+    for case, (layer_class, _, _) in CASES.items():
+        marks = [pytest.mark.slow] if layer_class in seen else []
+        seen.add(layer_class)
+        yield pytest.param(case, marks=marks)
+
+
+@pytest.mark.parametrize("case", list(first_of_each_class()))
 def test_contract(case):
     layer_class, make_kwargs, inputs = CASES[case]
     check_layer(layer_class, make_kwargs, inputs)

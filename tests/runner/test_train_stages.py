@@ -156,7 +156,9 @@ def test_interrupted_in_the_second_stage(tmp_path, run):
     assert not kept.exists()
 
 
-@pytest.mark.parametrize("name", ["active_twin", "joint"])
+@pytest.mark.parametrize(
+    "name", ["active_twin", pytest.param("joint", marks=pytest.mark.slow)]
+)
 def test_these_train_all_parts_together(tmp_path, name):
     watch = Watch()
     found = train(tmp_path, watch, baseline=name)

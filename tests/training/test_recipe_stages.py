@@ -45,6 +45,7 @@ def ended(_whole, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_as_the_same_stages_without_a_recipe(tmp_path):
     """Whole batches, so that the order of rows is no matter."""
     model, again = network(noise=0.0), network(noise=0.0)

@@ -74,12 +74,15 @@ def test_interrupted_again_and_again(tmp_path, whole):
     "options",
     [
         {"mixture": True, "monitor": BEST},
-        {
-            "optimizer": lambda: keras.optimizers.SGD(
-                0.1, momentum=0.9, nesterov=True
-            ),
-            "monitor": None,
-        },
+        pytest.param(
+            {
+                "optimizer": lambda: keras.optimizers.SGD(
+                    0.1, momentum=0.9, nesterov=True
+                ),
+                "monitor": None,
+            },
+            marks=pytest.mark.slow,
+        ),
         {
             "optimizer": lambda: keras.optimizers.AdamW(
                 keras.optimizers.schedules.CosineDecay(0.1, EPOCHS * STEPS),

@@ -42,7 +42,13 @@ def fit(model, *stages, **options):
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow] * (kind == "all"))
+        for kind in KINDS
+    ],
+)
 def test_only_what_is_named_changes(kind):
     parts, loss = KINDS[kind]
     model = build(shared=True)
@@ -54,7 +60,6 @@ def test_only_what_is_named_changes(kind):
     assert flags_of(model) == flags
 
 
-@pytest.mark.jax
 def test_sparse_mixtures_one_stage_after_the_other():
     """Each stage starts where the last one stopped, and moves its own part."""
     model = build(top_k=2)

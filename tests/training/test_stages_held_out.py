@@ -74,7 +74,6 @@ def test_it_learns_from_these_rows_and_no_others(loss):
         np.testing.assert_array_equal(in_order(seen), in_order(rows))
 
 
-@pytest.mark.jax
 def test_it_is_a_fit_to_these_rows():
     """As if they had been the training data; and without a validation."""
     one, two, three = build(), build(), build()

@@ -48,6 +48,9 @@ SMALL = {
     "backbone": {"experts": 2, "top_k": 1, "hidden_units": 16},
 }
 
+# Of each way to build one that is trained in the quick tests.
+QUICK = ("conv", "vit", "backbone")
+
 
 def backbone(shape=(8, 8, 1), maps=True):
     images = keras.Input(shape)
@@ -69,7 +72,13 @@ def layers_of(model, kind):
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK))
+        for name in SMALL
+    ],
+)
 def test_it_learns_digits_and_survives_a_file(name, tmp_path):
     digits = load_digits().train
     images, labels = digits.inputs[:96], digits.labels[:96]
