@@ -56,6 +56,7 @@ def make_card(folder: Path) -> str:
         table=score_table(results),
         verdicts=verdicts(results, recipe.name),
         routing=routing_tables(results),
+        latencies=latencies(results),
         machine=machine_of(results),
     )
 
@@ -74,13 +75,31 @@ def score_table(results: dict[str, Any]) -> list[dict[str, str]]:
                 "accuracy": mean_and_sd([100 * r["accuracy"] for r in own], 2),
                 "log_loss": mean_and_sd([r["log_loss"] for r in own], 4),
                 "ece": mean_and_sd([r["ece"] for r in own], 4),
-                "parameters": f"{first['parameters']:,}",
+                "parameters": thousands(first["parameters"]),
                 "active": millions(first["active_multiply_adds"]),
                 "total": millions(first["total_multiply_adds"]),
-                "minutes": mean_and_sd([r["cpu_seconds"] / 60 for r in own], 1),
+                "minutes": "-"
+                if first["cpu_seconds"] is None
+                else mean_and_sd([r["cpu_seconds"] / 60 for r in own], 1),
             }
         )
     return lines
+
+
+def latencies(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each model that was timed with one row: name, p50 and p99 in ms."""
+    served = [{"name": "the SavedModel", **results["latency_ms"]}]
+    others = [
+        {"name": f"`{row['contestant']}`", **row["latency_ms"]}
+        for row in results["test"]
+        if row.get("latency_ms")
+    ]
+    return served + others
+
+
+def thousands(count: int | None) -> str:
+    """`1,234`; a dash where nothing was counted."""
+    return "-" if count is None else f"{count:,}"
 
 
 def millions(count: float | None) -> str:

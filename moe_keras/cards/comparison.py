@@ -15,7 +15,9 @@ from moe_keras.insight import Difference, paired_bootstrap
 from moe_keras.insight.scores import classification_scores
 from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import MODEL, RESULT, read_model, read_result
+from moe_keras.runner.latency import single_rows, time_calls
 from moe_keras.runner.outside import fit_outside
+from moe_keras.runner.recombined import recombine_all
 from moe_keras.runner.scoring import predict
 from moe_keras.training import Recipe
 
@@ -28,6 +30,7 @@ COST = (
     "epochs",
     "train_seconds",
     "cpu_seconds",
+    "latency_ms",
     "backend",
     "versions",
     "commit",
@@ -103,6 +106,7 @@ def compare_recipe(
     right: dict[str, list[np.ndarray]] = {}
     for contestant, seed, probabilities, costs in (
         *_trained(recipe, folder, rows_of_split, len(data.classes)),
+        *_recombined(recipe, folder, data, rows_of_split),
         *_outside(recipe, data, split, rows_of_split),
     ):
         correct = probabilities.argmax(axis=1) == rows_of_split.labels
@@ -139,6 +143,23 @@ def _trained(
         yield contestant, seed, probabilities, read_result(run)
 
 
+def _recombined(
+    recipe: Recipe, folder: Path, data: Dataset, rows: Split
+) -> Iterator[Judged]:
+    """The experts of each trained seed, put together in other ways."""
+    wanted = {
+        baseline.name: baseline.recombine
+        for baseline in recipe.baselines
+        if baseline.recombine is not None
+    }
+    for contestant, seed, run in finished_runs(recipe, folder):
+        if not wanted or contestant != recipe.name:
+            continue
+        model = read_model(run / MODEL)
+        for name, found in recombine_all(wanted, model, data.validation, rows):
+            yield name, seed, found, describe_environment()
+
+
 def _outside(
     recipe: Recipe, data: Dataset, split: str, rows: Split
 ) -> Iterator[Judged]:
@@ -153,6 +174,7 @@ def _outside(
             "parameters": weights,
             "train_seconds": round(time.perf_counter() - wall, 2),
             "cpu_seconds": round(time.process_time() - cpu, 2),
+            "latency_ms": time_calls(found, single_rows(rows.inputs)),
             **describe_environment(),
         }
         yield baseline.name, 0, found(rows.inputs), costs

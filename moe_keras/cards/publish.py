@@ -1,6 +1,5 @@
 """From finished runs to a folder of the zoo: weights, results, pictures."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from moe_keras.insight import (
 )
 from moe_keras.insight.scores import classification_scores
 from moe_keras.runner.files import MODEL, read_json, read_model, write_json
+from moe_keras.runner.latency import served_latency
 from moe_keras.runner.scoring import predict
 from moe_keras.training import Recipe
 from moe_keras.training.builders import describe_build
 from moe_keras.zoo import from_preset, save_preset
 
 CALIBRATION, ROUTING = "calibration.png", "routing.png"
-# Calls that are timed, after as many tenths to warm up.
-CALLS = 200
 
 
 def publish_recipe(
@@ -103,7 +101,7 @@ def publish_recipe(
             for name, values in shown._asdict().items()
         },
         "routing": routing_of(shipped, data.test, len(data.classes)),
-        "latency_ms": latency(shipped, data.test),
+        "latency_ms": served_latency(shipped, data.test),
         "words": _words_of(shipped),
     }
     write_json(folder / RESULTS, results)
@@ -204,26 +202,6 @@ def _words_of(model: keras.Model) -> int | None:
         getattr(layer, "declared_length", None) for layer in model.layers
     )
     return next((length for length in lengths if length is not None), None)
-
-
-def latency(model: keras.Model, split: Split) -> dict[str, float]:
-    """Milliseconds of a compiled call with one row: p50 and p99."""
-    import tensorflow as tf
-
-    call = tf.function(lambda rows: model(rows, training=False))
-    rows = [
-        tf.convert_to_tensor(split.inputs[place : place + 1])
-        for place in range(min(CALLS, len(split)))
-    ]
-    for row in rows[: max(3, CALLS // 10)]:
-        call(row)
-    seconds = []
-    for row in rows:
-        start = time.perf_counter()
-        keras.tree.map_structure(lambda tensor: tensor.numpy(), call(row))
-        seconds.append(time.perf_counter() - start)
-    middle, slow = 1e3 * np.quantile(seconds, [0.5, 0.99])
-    return {"p50": round(float(middle), 3), "p99": round(float(slow), 3)}
 
 
 def _draw(folder: Path, results: dict[str, Any], shown: Any) -> None:

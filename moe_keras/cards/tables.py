@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from moe_keras.cards.card import millions
+from moe_keras.cards.card import millions, thousands
 from moe_keras.cards.comparison import Comparison, mean_and_sd
 
 
@@ -37,7 +37,7 @@ def comparison_table(comparison: Comparison) -> Table:
             mean_and_sd(accuracy, 2),
             mean_and_sd(comparison.scores(name, "log_loss"), 4),
             mean_and_sd(comparison.scores(name, "ece"), 4),
-            f"{first['parameters']:,}",
+            thousands(first["parameters"]),
             millions(first["active_multiply_adds"]),
             _difference(comparison, name),
         )

@@ -50,13 +50,18 @@ def expert_names(model: keras.Model) -> dict[str, list[str]]:
     for layer in model._flatten_layers():
         if isinstance(layer, MixtureOfExperts):
             gate = layer.gate if isinstance(layer.gate, Gate) else layer
-            banks = list(_simple_banks(layer.experts))
-            found[gate.name] = [
-                name
-                for bank in banks
-                for name in _names_in(bank, several=len(banks) > 1)
-            ]
+            found[gate.name] = names_of(layer)
     return found
+
+
+def names_of(mixture: MixtureOfExperts) -> list[str]:
+    """A name for each expert of one mixture; see `expert_names`."""
+    banks = list(_simple_banks(mixture.experts))
+    return [
+        name
+        for bank in banks
+        for name in _names_in(bank, several=len(banks) > 1)
+    ]
 
 
 def _names_in(bank: ExpertBank, several: bool) -> list[str]:

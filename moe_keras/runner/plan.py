@@ -116,4 +116,10 @@ def _find_baseline(recipe: Recipe, name: str | None) -> Baseline | None:
         "a model of scikit-learn is fitted when models are compared.",
         baseline=name,
     )
+    require(
+        known[name].recombine is None,
+        OWNER,
+        "what is made of the model's own experts needs no training.",
+        baseline=name,
+    )
     return known[name]

@@ -49,11 +49,35 @@ def fit_temperature(
     Example:
     >>> temperature = fit_temperature(model, (x_validation, y_validation))
     """
+    layer, logits_of = _cut(model)
+    temperature = best_temperature(*_collect(logits_of, data, batch_size))
+    if temperature in (LOWEST, HIGHEST):
+        warnings.warn(
+            f"{OWNER}: the log-loss has no minimum in [{LOWEST}, {HIGHEST}]: "
+            "too few data, or all of them classified without a mistake. "
+            f"Received: temperature={temperature:.4g}",
+            stacklevel=2,
+        )
+    layer.scale.assign(temperature)
+    return float(keras.ops.convert_to_numpy(layer.scale))
+
+
+def best_temperature(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> float:
+    """T with the least log-loss of softmax(logits / T).
+
+    Args:
+        logits: float `(N, C)`.
+        labels: int `(N,)`, in 0..C-1.
+        weights: float `(N,)` >= 0, of the rows.
+
+    Returns:
+        float in [0.01, 100], an end of that range where there is no minimum
+        inside.
+    """
     # With scikit-learn, which is required.
     from scipy.optimize import minimize_scalar
-
-    layer, logits_of = _cut(model)
-    logits, labels, weights = _collect(logits_of, data, batch_size)
 
     def log_loss(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
@@ -71,17 +95,10 @@ def fit_temperature(
     ).x
     # The search stops short of the ends.
     best = min((*ends, float(found)), key=log_loss)
-    at_end = min(abs(best - end) for end in ends) < 10 * TOLERANCE
-    temperature = math.exp(best)
-    if at_end:
-        warnings.warn(
-            f"{OWNER}: the log-loss has no minimum in [{LOWEST}, {HIGHEST}]: "
-            "too few data, or all of them classified without a mistake. "
-            f"Received: temperature={temperature:.4g}",
-            stacklevel=2,
-        )
-    layer.scale.assign(temperature)
-    return float(keras.ops.convert_to_numpy(layer.scale))
+    for end, limit in zip(ends, (LOWEST, HIGHEST), strict=True):
+        if abs(best - end) < 10 * TOLERANCE:
+            return limit
+    return math.exp(best)
 
 
 def check_temperature(model: keras.Model) -> None:

@@ -196,6 +196,9 @@ class Baseline(Part):
             kind; see `dense_twin`.
         arguments: the builder's arguments that differ from the model's; with
             `variant` among them they are all that it gets.
+        recombine: `"uniform"`, `"stacking"` or the name of an expert: what the
+            experts of the trained model are without its gate. Nothing is
+            trained for it; see `moe_keras.runner.recombined`.
         outside: `"nb_svm"` or `"tfidf_logistic"`, models of scikit-learn that
             read texts; they are not trained before, but fitted when models are
             compared, to all rows but those of the split. See `fit_outside`.
@@ -207,6 +210,7 @@ class Baseline(Part):
     twin: Literal["active", "parameters"] | None = None
     bank: int | str = 0
     arguments: dict[str, Any] = {}
+    recombine: str | None = None
     outside: Literal["nb_svm", "tfidf_logistic"] | None = None
     staged: bool = True
 
@@ -223,11 +227,17 @@ class Baseline(Part):
 
     @model_validator(mode="after")
     def _differs(self) -> "Baseline":
-        kinds = (self.twin, self.outside, self.arguments, not self.staged)
+        kinds = (
+            self.twin,
+            self.recombine,
+            self.outside,
+            self.arguments,
+            not self.staged,
+        )
         if not any(kinds):
             raise ValueError(
                 f"must be one of {', '.join((*TWINS, *OUTSIDE))}, or have "
-                "twin, outside, arguments or staged: false"
+                "twin, recombine, outside, arguments or staged: false"
             )
         if self.twin is None and self.bank != 0:
             raise ValueError("bank is for twins")

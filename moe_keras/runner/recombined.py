@@ -1,0 +1,162 @@
+"""The experts of a trained model without its gate: alone, averaged, stacked."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+
+from moe_keras.data import Split
+from moe_keras.errors import require
+from moe_keras.insight.routing import names_of
+from moe_keras.layers import LogitFusion, MixtureOfExperts
+from moe_keras.quiet import without_log
+from moe_keras.training.calibrate import best_temperature
+from moe_keras.training.expert_view import with_expert_outputs
+
+OWNER = "recombine"
+BATCH_SIZE = 256
+# Of the cross-validation where stacking is judged by the rows it learns from.
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What the experts of a model say of some rows.
+
+    Attributes:
+        names: of the E experts.
+        pool: how the model averages them; see `LogitFusion`.
+        logits: float `(N, E, C)`.
+        labels: int `(N,)`.
+    """
+
+    names: tuple[str, ...]
+    pool: str
+    logits: np.ndarray
+    labels: np.ndarray
+
+
+def ask_experts(model: keras.Model, split: Split) -> Opinions:
+    """Run every expert of a model's mixture on every row.
+
+    Args:
+        model: `keras.Model` with one mixture, whose experts give logits that a
+            `LogitFusion` averages.
+        split: inputs and labels.
+
+    Raises:
+        ValueError: for another model.
+    """
+    mixtures = [
+        layer for layer in model.layers if isinstance(layer, MixtureOfExperts)
+    ]
+    require(
+        len(mixtures) == 1 and isinstance(mixtures[0].fusion, LogitFusion),
+        OWNER,
+        "the model must have one mixture, with a LogitFusion.",
+        model=model.name,
+        fusions=[type(layer.fusion).__name__ for layer in mixtures],
+    )
+    # TensorFlow takes the functions of several models for one that changes.
+    with without_log("tensorflow", "triggered tf.function retracing"):
+        found = with_expert_outputs(model).predict(
+            split.inputs, batch_size=BATCH_SIZE, verbose=0
+        )
+    logits = np.asarray(found["expert_logits"], "float64")
+    (mixture,) = mixtures
+    return Opinions(
+        tuple(names_of(mixture)), mixture.fusion.pool, logits, split.labels
+    )
+
+
+def recombine(how: str, held_out: Opinions, rows: Opinions) -> np.ndarray:
+    """Class probabilities of a model's experts, put together in another way.
+
+    Args:
+        how: `"uniform"`: all with equal weights, in the model's own pool;
+            `"stacking"`: by a logistic regression of their logits (Wolpert,
+            1992, Neural Networks 5(2)); else the name of an expert, which
+            speaks alone. The regression, and the temperature of the others, are
+            fitted to `held_out`.
+        held_out: of rows that no expert was trained on.
+        rows: what to predict. If they are `held_out` itself, stacking is fitted
+            to nine tenths of them, in turn, and predicts the tenth.
+
+    Returns:
+        float `(N, C)`.
+
+    Raises:
+        ValueError: for a name that no expert has.
+    """
+    if how == "stacking":
+        return _stack(held_out, rows)
+    if how != "uniform":
+        require(
+            how in rows.names,
+            OWNER,
+            "`recombine` must be 'uniform', 'stacking' or an expert's name.",
+            recombine=how,
+            experts=rows.names,
+        )
+        place = rows.names.index(how)
+        given, wanted = held_out.logits[:, place], rows.logits[:, place]
+    else:
+        given, wanted = _average(held_out), _average(rows)
+    weights = np.ones(len(given))
+    temperature = best_temperature(given, held_out.labels, weights)
+    probabilities: np.ndarray = softmax(wanted / temperature, axis=-1)
+    return probabilities
+
+
+def _average(opinions: Opinions) -> np.ndarray:
+    if opinions.pool == "logarithmic":
+        return opinions.logits.mean(axis=1)
+    each = log_softmax(opinions.logits, axis=-1)
+    total: np.ndarray = logsumexp(each, axis=1) - np.log(each.shape[1])
+    return total
+
+
+def _stack(held_out: Opinions, rows: Opinions) -> np.ndarray:
+    def features(opinions: Opinions) -> np.ndarray:
+        # A constant that all logits of an expert have in common says nothing.
+        relative = opinions.logits[..., 1:] - opinions.logits[..., :1]
+        return relative.reshape(len(relative), -1)
+
+    model = LogisticRegression(max_iter=1000)
+    given, labels = features(held_out), held_out.labels
+    if rows is held_out:
+        found: np.ndarray = cross_val_predict(
+            model, given, labels, cv=FOLDS, method="predict_proba"
+        )
+        return found
+    predicted: np.ndarray = model.fit(given, labels).predict_proba(
+        features(rows)
+    )
+    return predicted
+
+
+def recombine_all(
+    wanted: Mapping[str, str],
+    model: keras.Model,
+    validation: Split,
+    rows: Split,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each of several ways, the experts asked but once.
+
+    Args:
+        wanted: by the name of a baseline, how its experts are put together.
+        model: see `ask_experts`.
+        validation: the rows that were held out.
+        rows: what to predict; `validation` itself, or others.
+
+    Returns:
+        Names, and class probabilities `(N, C)`.
+    """
+    held_out = ask_experts(model, validation)
+    asked = held_out if rows is validation else ask_experts(model, rows)
+    for name, how in wanted.items():
+        yield name, recombine(how, held_out, asked)
