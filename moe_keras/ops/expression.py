@@ -140,7 +140,7 @@ class _Reader:
         """Refuse a formula, and say which part of it is at fault."""
         found: dict[str, Any] = {"expression": self.text}
         if node is not None:
-            found["part"] = ast.get_source_segment(self.text, node)  # type: ignore[arg-type]
+            found["part"] = ast.get_source_segment(self.text, node)
         require(
             condition, self.owner, f"an expression is refused: {rule}.", **found
         )
@@ -154,7 +154,7 @@ class _Reader:
         if isinstance(node, ast.UnaryOp):
             return self.signed(node, depth)
         if isinstance(node, ast.BinOp):
-            kind = _OPERATORS.get(type(node.op))  # type: ignore[call-overload]
+            kind = _OPERATORS.get(type(node.op))
             self.require(kind, "its operators are + - * and /", node)
             left = self.part(node.left, depth + 1)
             right = self.part(node.right, depth + 1)
@@ -189,7 +189,7 @@ class _Reader:
             "its numbers must be finite in float32",
             node,
         )
-        return Part("number", float(value))  # type: ignore[arg-type]
+        return Part("number", float(value))
 
     def signed(self, node: ast.UnaryOp, depth: int) -> Part:
         self.require(

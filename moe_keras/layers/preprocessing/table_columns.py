@@ -33,8 +33,8 @@ class TableColumns(keras.layers.Layer):
     by 0; it reads numbers after these rules, in float32.
 
     Numbers run on every backend. Texts in a model need TensorFlow, and then use
-    its own operations only, so that a SavedModel needs no other package; outside
-    of a model, NumPy arrays of texts are read on every backend.
+    its own operations only, so that a SavedModel needs no other package.
+    Outside of a model, NumPy arrays of texts are read on every backend.
 
     Args:
         numbers: dicts with `name`; `special`, a list of numbers; `minimum` and
@@ -277,7 +277,9 @@ def _place(value: Any, levels: Sequence[Any]) -> Any:
 def _same_texts(value: Any, levels: Sequence[str]) -> Any:
     """Whether each row's text is each level, `(B, L)`."""
     if isinstance(value, np.ndarray):
-        texts = [one.decode() if isinstance(one, bytes) else one for one in value]
+        texts = [
+            one.decode() if isinstance(one, bytes) else one for one in value
+        ]
         same = [[text == level for level in levels] for text in texts]
         return np.asarray(same, dtype="bool").reshape(-1, len(levels))
     tf = import_tensorflow(OWNER)
