@@ -179,7 +179,7 @@ class _Reader:
         return Part("column", name)
 
     def constant(self, node: ast.Constant) -> Part:
-        value = node.value
+        value: Any = node.value
         if isinstance(value, str):
             return self.column(value, node)
         self.require(
