@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
 from moe_keras.layers.preprocessing.table_spec import (
     OUTSIDE,
@@ -69,20 +69,6 @@ class RiskSchema(Part):
     protected: list[str] = []
     hide_protected: bool = False
 
-    @field_validator("protected")
-    @classmethod
-    def _protected_are_there(
-        cls, protected: list[str], info: ValidationInfo
-    ) -> list[str]:
-        kinds = ("numeric", "ordinal", "categorical")
-        names = [one.name for kind in kinds for one in info.data.get(kind, [])]
-        for name in protected:
-            if name not in names and all(kind in info.data for kind in kinds):
-                raise ValueError(
-                    f"{name!r} is no column of the schema; there are {names}"
-                )
-        return protected
-
     @model_validator(mode="after")
     def _columns_fit(self) -> "RiskSchema":
         spec = self._spec(hide=False)
@@ -90,6 +76,12 @@ class RiskSchema(Part):
             one.name for one in spec.row
         ):
             raise ValueError(f"the target {self.target.name!r} is a column too")
+        for name in self.protected:
+            if name not in spec.raw:
+                raise ValueError(
+                    f"protected: {name!r} is no column of the schema; there "
+                    f"are {', '.join(spec.raw)}"
+                )
         for one in self.derived:
             read = [n for n in self.depends_on(one.name) if self._sign(n)]
             if one.monotone and read:
