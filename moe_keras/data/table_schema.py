@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,9 @@ from moe_keras.data.table_csv import MISSING
 from moe_keras.data.table_file import open_table
 from moe_keras.data.table_scan import scan_table
 from moe_keras.errors import require, require_counts
-from moe_keras.schema import RiskSchema, infer_schema
+
+if TYPE_CHECKING:
+    from moe_keras.schema import RiskSchema
 
 OWNER = "infer_table_schema"
 
@@ -28,7 +30,7 @@ def infer_table_schema(
     missing: Collection[str] = MISSING,
     max_rows: int = 500_000,
     **options: Any,
-) -> RiskSchema:
+) -> "RiskSchema":
     """A schema of a table in a CSV or Parquet file, as `load_table` reads it.
 
     The file is read a piece at a time. Whether a column holds numbers or texts
@@ -53,6 +55,9 @@ def infer_table_schema(
         ValueError: with file, column and row, when the file is not such a
             table; see `load_table` and `infer_schema`.
     """
+    # Here, so that a list of names does not wait for Keras.
+    from moe_keras.schema import infer_schema
+
     require_counts(OWNER, max_rows=max_rows)
     source = open_table(path, separator, encoding, missing)
     for name in (target, *drop, *text):

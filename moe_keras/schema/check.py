@@ -97,7 +97,9 @@ def check_column(
     return found
 
 
-def check_labels(owner: str, target: Target, values: np.ndarray) -> np.ndarray:
+def check_labels(
+    owner: str, target: Target, values: np.ndarray, one_class: bool
+) -> np.ndarray:
     """Int64 `(N,)`, 1 where the target is bad."""
     name = target.name
     texts = isinstance(target.bad, str)
@@ -111,7 +113,7 @@ def check_labels(owner: str, target: Target, values: np.ndarray) -> np.ndarray:
     refuse_rows(owner, name, found, wrong, rule)
     labels: np.ndarray = (found == target.bad).astype("int64")
     require(
-        len(np.unique(labels)) != 1,
+        one_class or len(np.unique(labels)) != 1,
         owner,
         "all rows are of one class.",
         column=name,

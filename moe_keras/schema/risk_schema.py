@@ -192,18 +192,21 @@ class RiskSchema(Part):
             for name in raw
         }
 
-    def labels(self, frame: Any) -> np.ndarray:
+    def labels(self, frame: Any, one_class: bool = False) -> np.ndarray:
         """The target of a table.
 
         Args:
             frame: as of `check`.
+            one_class: whether all rows may be of one class, as in a part of a
+                table. Nothing can be learned from such a table.
 
         Returns:
             int64 `(N,)`: 1 where bad.
 
         Raises:
             ValueError: with column and row, for a value that is missing or none
-                of `target.values`; and where all rows are of one class.
+                of `target.values`; and where all rows are of one class, unless
+                they may be.
         """
         if self.target is None:
             raise ValueError(
@@ -212,7 +215,8 @@ class RiskSchema(Part):
             )
         owner = f"{OWNER}.labels"
         table = read_table(owner, frame, [self.target.name])
-        return check_labels(owner, self.target, table[self.target.name])
+        values = table[self.target.name]
+        return check_labels(owner, self.target, values, one_class)
 
     def _sign(self, name: str) -> int:
         signs: dict[str, int] = {one.name: one.monotone for one in self.numeric}

@@ -118,6 +118,8 @@ def test_what_is_monotone():
 def test_labels():
     np.testing.assert_array_equal(SCHEMA.labels(FRAME), [1, 0, 0])
     assert SCHEMA.labels(FRAME).dtype == np.int64
+    part = SCHEMA.labels(FRAME[1:], one_class=True)
+    np.testing.assert_array_equal(part, [0, 0])
     numbers = RiskSchema(
         target=Target(name="y", values=[1, 2], bad=2),
         numeric=[Numeric(name="x")],
