@@ -17,9 +17,16 @@ def _level(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1)]
 Sign = Literal[-1, 0, 1]
 Level = Annotated[str | int | float, BeforeValidator(_level)]
+Number = Annotated[int | float, BeforeValidator(_number)]
 
 
 class Part(BaseModel):
@@ -51,7 +58,7 @@ class Numeric(Part):
     minimum: float | None = None
     maximum: float | None = None
     outside: Literal["error", "missing", "clip"] = "error"
-    special: list[Level] = []
+    special: list[Number] = []
     monotone: Sign = 0
 
 

@@ -166,8 +166,9 @@ def test_labels_need_a_target():
         ({"colour": 1}, "colour\n.*Extra inputs"),
         ({"numeric": [{"name": "x", "monotone": 2}]}, "-1, 0 or 1"),
         ({"numeric": [{"name": "x", "minimum": "0"}]}, "valid number"),
-        ({"numeric": [{"name": "x", "special": ["a"]}]}, "list of numbers"),
-        ({"numeric": [{"name": "x", "special": [True]}]}, "a text or a number"),
+        ({"numeric": [{"name": "x", "special": ["a"]}]}, "be a number"),
+        ({"numeric": [{"name": "x", "special": [True]}]}, "be a number"),
+        ({"numeric": [{"name": "x", "special": [1e39]}]}, "finite in float32"),
         ({"categorical": [{"name": "x", "levels": []}]}, "at least 1 item"),
         ({"categorical": [{"name": "x", "levels": ["a", 2]}]}, "all of them n"),
         (
