@@ -86,7 +86,9 @@ def check_column(
         return numbers
     if isinstance(column.levels[0], str):
         found = read_texts(owner, name, values)
-        wrong = ~np.isin(found, ["", *column.levels])
+        # As objects: NumPy's own texts lose a NUL at their end.
+        known = np.array(["", *column.levels], dtype=object)
+        wrong = ~np.isin(found, known)
     else:
         found = read_numbers(owner, name, values)
         levels = np.asarray(column.levels, "float32")
@@ -108,7 +110,7 @@ def check_labels(
     refuse_rows(
         owner, name, found, missing, "a value of the target is missing."
     )
-    wrong = ~np.isin(found, target.values)
+    wrong = ~np.isin(found, np.array(target.values, dtype=found.dtype))
     rule = f"a value is none of the target's {target.values}."
     refuse_rows(owner, name, found, wrong, rule)
     labels: np.ndarray = (found == target.bad).astype("int64")
