@@ -16,3 +16,6 @@ from moe_keras.data.synthetic_reviews import (
     load_synthetic_reviews as load_synthetic_reviews,
 )
 from moe_keras.data.table import load_table as load_table
+from moe_keras.data.table_schema import (
+    infer_table_schema as infer_table_schema,
+)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,8 @@ def export_saved_model(
 ) -> Path:
     """Write a model as a TensorFlow SavedModel and check what was written.
 
-    Signatures, whose inputs carry the names of the model's inputs:
+    Signatures, whose inputs carry the names of the model's inputs, with `_` for
+    what TensorFlow does not allow there, such as spaces:
 
     - `serving_default` returns `{"outputs": predictions}`, or the model's own
       names where it has several outputs;
@@ -92,12 +94,26 @@ def export_saved_model(
 def _input_signature(model: Any) -> dict[str, Any]:
     import tensorflow as tf
 
+    tensors = keras.tree.flatten(model.inputs)
+    names = _served_names([tensor.name for tensor in tensors])
     return {
         tensor.name: tf.TensorSpec(
-            (None, *tensor.shape[1:]), tensor.dtype, name=tensor.name
+            (None, *tensor.shape[1:]), tensor.dtype, name=name
         )
-        for tensor in keras.tree.flatten(model.inputs)
+        for tensor, name in zip(tensors, names, strict=True)
     }
+
+
+def _served_names(names: list[str]) -> list[str]:
+    """The names of a signature's inputs, where not all characters can be."""
+    served: list[str] = []
+    for name in names:
+        name = re.sub("[^A-Za-z0-9_.-]", "_", name)
+        name = name if name[0].isalnum() else f"x{name}"
+        while name in served:
+            name += "_"
+        served.append(name)
+    return served
 
 
 def _call(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +181,12 @@ def _verify(model: Any, artefact: Any, signature: dict[str, Any]) -> None:
         inputs = {name: _random(spec, rows) for name, spec in signature.items()}
         expected = _explain(model)(inputs)
         for endpoint in ("serving_default", "explain"):
-            found = artefact.signatures[endpoint](**inputs)
+            found = artefact.signatures[endpoint](
+                **{
+                    signature[name].name: value
+                    for name, value in inputs.items()
+                }
+            )
             for name, value in found.items():
                 wanted = np.asarray(tf.cast(expected[name], tf.float32))
                 error = float(
