@@ -5,6 +5,11 @@ from moe_keras.insight.bootstrap import paired_bootstrap as paired_bootstrap
 from moe_keras.insight.plots import plot_calibration as plot_calibration
 from moe_keras.insight.plots import plot_history as plot_history
 from moe_keras.insight.plots import plot_routing as plot_routing
+from moe_keras.insight.risk_scores import (
+    risk_calibration_error as risk_calibration_error,
+)
+from moe_keras.insight.risk_scores import risk_scores as risk_scores
+from moe_keras.insight.risk_scores import scores_by_group as scores_by_group
 from moe_keras.insight.routing import collect_gates as collect_gates
 from moe_keras.insight.routing import expert_by_class as expert_by_class
 from moe_keras.insight.routing import expert_names as expert_names
