@@ -56,6 +56,9 @@ from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
 )
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
+from moe_keras.layers.preprocessing.tabular_encoding import (
+    TabularEncoding as TabularEncoding,
+)
 from moe_keras.layers.preprocessing.text_cleaning import (
     TextCleaning as TextCleaning,
 )

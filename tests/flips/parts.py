@@ -15,6 +15,7 @@ from moe_keras.layers import (
     NGramExpert,
     RecurrentExpert,
     SequenceConvExpert,
+    TabularEncoding,
     TemperatureScaling,
     TextFeatures,
     WeightedFusion,
@@ -38,6 +39,8 @@ OUTPUTS = [draw(4, 3, 5), random_gates((4, 3), share=0)]
 OUTPUTS[0][2, 1, 0] = np.inf
 
 TEXTS = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
+TABLE = draw(8, 3)
+TABLE[:, 1] = np.arange(8) % 4
 
 FLIPS = {
     DenseExpert: (
@@ -125,6 +128,18 @@ FLIPS = {
                 "base_weight": 2.0,
                 "step_factor": 3.0,
                 "folded": True,
+            },
+        ),
+    ),
+    TabularEncoding: (
+        TABLE,
+        flips(
+            {"levels": [None, 4, None], "bins": 4},
+            {
+                "levels": [None, 5, None],
+                "bins": 5,
+                "numbers": "steps",
+                "columns": [0, 1],
             },
         ),
     ),
