@@ -10,6 +10,7 @@ from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
+    EncodedExperts,
     LogitFusion,
     ModelExpert,
     NGramExpert,
@@ -213,6 +214,19 @@ FLIPS = {
                 "max_length": 3,
                 "embeddings_initializer": "ones",
                 "dropout": 0.5,
+            },
+        ),
+    ),
+    EncodedExperts: (
+        TABLE,
+        flips(
+            {
+                "experts": lambda: DenseExpert(3),
+                "encoding": lambda: TabularEncoding([None, 4, None], 4),
+            },
+            {
+                "experts": lambda: DenseExpert(3, activation="tanh"),
+                "encoding": lambda: TabularEncoding([None, 4, None], 3),
             },
         ),
     ),

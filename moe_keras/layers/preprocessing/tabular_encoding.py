@@ -166,7 +166,6 @@ class TabularEncoding(keras.layers.Layer):
         """
         if not self.built:
             self.build((None, len(self.levels)))
-            self.built = True
         table = sample_rows(rows, len(self.levels), self._wide, OWNER)
         if self.layout.numbers:
             table = table[:, self.layout.numbers]
