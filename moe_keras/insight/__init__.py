@@ -8,6 +8,7 @@ from moe_keras.insight.plots import plot_routing as plot_routing
 from moe_keras.insight.routing import collect_gates as collect_gates
 from moe_keras.insight.routing import expert_by_class as expert_by_class
 from moe_keras.insight.routing import expert_names as expert_names
+from moe_keras.insight.scorecard import scorecard as scorecard
 from moe_keras.insight.scores import Reliability as Reliability
 from moe_keras.insight.scores import (
     classification_scores as classification_scores,

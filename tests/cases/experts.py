@@ -9,14 +9,11 @@ from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
-    EncodedExperts,
     ModelExpert,
     NGramExpert,
     RecurrentExpert,
     SequenceConvExpert,
-    TabularEncoding,
 )
-from tests.cases.features import TABLE
 from tests.tools import draw, random_gates
 
 ROWS = draw(24, 5)
@@ -234,25 +231,6 @@ CASES = {
             "embedding_dim": 4,
         },
         (IDS,),
-    ),
-    "encoded": (
-        EncodedExperts,
-        lambda: {
-            "experts": DenseExpert(2, 2, activation="tanh"),
-            "encoding": TabularEncoding([None, 4, None], 4),
-        },
-        (TABLE,),
-    ),
-    "encoded_kinds": (
-        EncodedExperts,
-        lambda: {
-            "experts": [
-                DenseExpert(2, 2, activation=None),
-                DenseExpert(2, hidden_units=3, activation="tanh"),
-            ],
-            "encoding": TabularEncoding([None, 4, None], 4, "steps"),
-        },
-        (TABLE, GATES),
     ),
     "embedded_kinds": (
         EmbeddedExperts,

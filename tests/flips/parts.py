@@ -10,13 +10,11 @@ from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
-    EncodedExperts,
     LogitFusion,
     ModelExpert,
     NGramExpert,
     RecurrentExpert,
     SequenceConvExpert,
-    TabularEncoding,
     TemperatureScaling,
     TextFeatures,
     WeightedFusion,
@@ -40,8 +38,6 @@ OUTPUTS = [draw(4, 3, 5), random_gates((4, 3), share=0)]
 OUTPUTS[0][2, 1, 0] = np.inf
 
 TEXTS = np.random.default_rng(0).integers(0, 9, (8, 6)).astype("int32")
-TABLE = draw(8, 3)
-TABLE[:, 1] = np.arange(8) % 4
 
 FLIPS = {
     DenseExpert: (
@@ -132,18 +128,6 @@ FLIPS = {
             },
         ),
     ),
-    TabularEncoding: (
-        TABLE,
-        flips(
-            {"levels": [None, 4, None], "bins": 4},
-            {
-                "levels": [None, 5, None],
-                "bins": 5,
-                "numbers": "steps",
-                "columns": [0, 1],
-            },
-        ),
-    ),
     TextFeatures: (
         TEXTS,
         flips(
@@ -214,19 +198,6 @@ FLIPS = {
                 "max_length": 3,
                 "embeddings_initializer": "ones",
                 "dropout": 0.5,
-            },
-        ),
-    ),
-    EncodedExperts: (
-        TABLE,
-        flips(
-            {
-                "experts": lambda: DenseExpert(3),
-                "encoding": lambda: TabularEncoding([None, 4, None], 4),
-            },
-            {
-                "experts": lambda: DenseExpert(3, activation="tanh"),
-                "encoding": lambda: TabularEncoding([None, 4, None], 3),
             },
         ),
     ),
