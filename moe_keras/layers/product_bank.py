@@ -13,7 +13,7 @@ from moe_keras.ops.dispatch import FEW_CHOICES, experts_of_runs
 class ProductBank(ExpertBank):
     """Base class of banks that read the last axis, by one formula.
 
-    The formula, `forward`, is written once, for one expert; all ways to run the
+    The formula, `formula`, is written once, for one expert; all ways to run the
     bank hand it their product of rows and kernel, and weights that fit. A
     subclass implements it, `weight_banks`, and what `ExpertBank` asks for
     besides `split_bank` and the ways to run.
@@ -31,7 +31,7 @@ class ProductBank(ExpertBank):
         """
         raise NotImplementedError
 
-    def forward(
+    def formula(
         self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:
         """One expert's formula, whatever its product of rows and kernel.
@@ -63,7 +63,7 @@ class ProductBank(ExpertBank):
         mask: Any = None,
         training: bool | None = None,
     ) -> Any:
-        return self.forward(rows, expert, ops.matmul, training)
+        return self.formula(rows, expert, ops.matmul, training)
 
     def run_all(
         self, rows: Any, mask: Any = None, training: bool | None = None
@@ -82,7 +82,7 @@ class ProductBank(ExpertBank):
             )
 
         weights = [spread(bank) for bank in self.weight_banks()]
-        return self.forward(slots, weights, ops.matmul, training)
+        return self.formula(slots, weights, ops.matmul, training)
 
     def run_picked(self, rows: Any, experts: Any, training: bool | None) -> Any:
         picks = ops.minimum(experts, self.num_experts - 1)
@@ -108,7 +108,7 @@ class ProductBank(ExpertBank):
             return taken if len(bank.shape) > 2 else ops.expand_dims(taken, 2)
 
         weights = [fetch(bank) for bank in self.weight_banks()]
-        outputs = self.forward(rows, weights, ops.matmul, training)
+        outputs = self.formula(rows, weights, ops.matmul, training)
         return ops.reshape(outputs, shape)
 
     def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
@@ -140,7 +140,7 @@ class ProductBank(ExpertBank):
             bank if len(bank.shape) > 2 else ops.take(bank, experts, axis=0)
             for bank in banks
         ]
-        return self.forward(
+        return self.formula(
             rows,
             weights,
             lambda x, kernel: kernels.grouped_matmul(x, kernel, group_sizes),

@@ -126,7 +126,7 @@ class CrossExpert(ProductBank):
     def weight_banks(self) -> list[Any]:
         return list(self._weights)
 
-    def forward(
+    def formula(
         self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:
         left, values = list(weights), rows

@@ -138,7 +138,7 @@ class DenseExpert(ProductBank):
     def weight_banks(self) -> list[Any]:
         return [*self._kernels, *self._biases]
 
-    def forward(
+    def formula(
         self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:
         depth = len(self._kernels)

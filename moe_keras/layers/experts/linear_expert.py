@@ -134,7 +134,7 @@ class LinearExpert(ProductBank):
     def weight_banks(self) -> list[Any]:
         return [self._give_signs(self.kernel), self.bias]
 
-    def forward(
+    def formula(
         self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:
         kernel, bias = weights

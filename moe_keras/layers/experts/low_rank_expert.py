@@ -130,7 +130,7 @@ class LowRankExpert(ProductBank):
         """Those that each expert has of its own."""
         return list(self._own)
 
-    def forward(
+    def formula(
         self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:
         *vectors, output_kernel, output_bias = weights
