@@ -9,6 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from moe_keras.layers import TabularEncoding
 from moe_keras.ops import tabular
+from moe_keras.zoo.presets.weight_file import pack_weights, unpack_weights
+from moe_keras.zoo.presets.weight_names import name_weights
 from tests.tools import BACKEND, assert_close, numpy_of
 
 # age, job of 3 levels, amount, a constant, one that is always missing.
@@ -198,6 +200,19 @@ def test_a_saved_model_has_the_edges(tmp_path):
         served = tf.saved_model.load(str(tmp_path / "served"))
         assert_close(served.serve(HOSTILE), expected)
         assert served.serve(HOSTILE[:0]).shape == (0, expected.shape[1])
+
+
+def test_a_preset_keeps_the_edges_as_they_are():
+    rows = np.asarray([[50_001], [60_003], [70_001], [1e6]], "float32")
+    model = keras.Sequential(
+        [keras.Input((1,)), TabularEncoding([None], 4, name="tabular_encoding")]
+    )
+    model.layers[0].adapt(rows)
+    weights = name_weights(model)
+    arrays = unpack_weights(pack_weights(model, "t"), weights, "file", "t")
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(arrays[name], numpy_of(weight))
+    assert set(rows[:, 0]) <= set(arrays["tabular_encoding/edges"])
 
 
 def test_names_are_those_of_the_features():
