@@ -15,7 +15,7 @@ import numpy as np
 
 from moe_keras.layers import ExpertBank, MixtureOfExperts
 from tests.gradients import gradients_of, random_projection
-from tests.tools import BACKEND, know_ngrams, numpy_of, randomize
+from tests.tools import BACKEND, learn_inputs, numpy_of, randomize
 
 # Of `keras.layers.Layer`; the last two only where there is no `get_config`.
 BASE_KEYS = {"name", "trainable", "dtype", "activity_regularizer", "autocast"}
@@ -112,7 +112,7 @@ class _Check:
         self.expected = self.run(self.layer)
         self.built = [weight.path for weight in self.layer.weights]
         randomize(self.layer)
-        know_ngrams(self.layer, self.inputs[0])
+        learn_inputs(self.layer, self.inputs[0])
         self.expected = self.run(self.layer)
         assert np.all(np.isfinite(self.expected))
 

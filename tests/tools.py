@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from moe_keras.layers import NGramExpert
+from moe_keras.layers import NGramExpert, TabularEncoding
 
 BACKEND = keras.backend.backend()
 # Absolute tolerance of a float32 comparison whose values are near 1.
@@ -47,6 +47,15 @@ def know_ngrams(layer, ids, seed=2):
             part.know(keys[keys > 0][: part.max_ngrams - 1])
             if not part.folded:
                 part.ratios.assign(rng.normal(size=part.ratios.shape))
+    return layer
+
+
+def learn_inputs(layer, inputs):
+    """Have the parts of a layer that learn from inputs, apart from training."""
+    know_ngrams(layer, inputs)
+    for part in layer._flatten_layers():
+        if isinstance(part, TabularEncoding):
+            part.adapt(inputs)
     return layer
 
 

@@ -13,6 +13,7 @@ from moe_keras.insight.risk_scores import scores_by_group as scores_by_group
 from moe_keras.insight.routing import collect_gates as collect_gates
 from moe_keras.insight.routing import expert_by_class as expert_by_class
 from moe_keras.insight.routing import expert_names as expert_names
+from moe_keras.insight.scorecard import scorecard as scorecard
 from moe_keras.insight.scores import Reliability as Reliability
 from moe_keras.insight.scores import (
     classification_scores as classification_scores,

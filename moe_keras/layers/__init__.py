@@ -15,9 +15,17 @@ from moe_keras.layers.experts.augmented_experts import (
     AugmentedExperts as AugmentedExperts,
 )
 from moe_keras.layers.experts.conv_expert import ConvExpert as ConvExpert
+from moe_keras.layers.experts.cross_expert import CrossExpert as CrossExpert
 from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
 from moe_keras.layers.experts.embedded_experts import (
     EmbeddedExperts as EmbeddedExperts,
+)
+from moe_keras.layers.experts.encoded_experts import (
+    EncodedExperts as EncodedExperts,
+)
+from moe_keras.layers.experts.linear_expert import LinearExpert as LinearExpert
+from moe_keras.layers.experts.low_rank_expert import (
+    LowRankExpert as LowRankExpert,
 )
 from moe_keras.layers.experts.model_expert import ModelExpert as ModelExpert
 from moe_keras.layers.experts.ngram_expert import NGramExpert as NGramExpert
@@ -58,6 +66,8 @@ from moe_keras.layers.mixture_of_experts import (
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
 from moe_keras.layers.preprocessing.table_columns import (
     TableColumns as TableColumns,
+from moe_keras.layers.preprocessing.tabular_encoding import (
+    TabularEncoding as TabularEncoding,
 )
 from moe_keras.layers.preprocessing.text_cleaning import (
     TextCleaning as TextCleaning,

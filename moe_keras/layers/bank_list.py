@@ -38,6 +38,11 @@ class BankList:
         """Whether an expert of some bank reads a whole sample."""
         return any(bank.reads_samples for bank in self.banks)
 
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether some bank reads rows that are not cast."""
+        return any(bank.keeps_rows for bank in self.banks)
+
     def build(self, inputs_shape: Any, leading: Any) -> None:
         """Build the banks for gates `(*leading, E)`."""
         for bank in self.banks:

@@ -60,6 +60,8 @@ class ExpertBank(keras.layers.Layer):
     can_pick = False
     # Whether an expert computes with its inputs, and cannot read identifiers.
     needs_floats = False
+    # Whether rows must come as they are, not in the compute dtype.
+    keeps_rows = False
 
     def __init__(self, num_experts: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
@@ -218,10 +220,9 @@ class ExpertBank(keras.layers.Layer):
         self, rows: Any, gates: Any, mask: Any, training: Any
     ) -> Any:
         plan = SortedPlan.from_gates(gates)
-        sorted_mask = None if mask is None else plan.dispatch(mask)
-        outputs = self.run_groups(
-            plan.dispatch(rows), plan.group_sizes, sorted_mask, training
-        )
+        mask = None if mask is None else plan.dispatch(mask)
+        rows = plan.dispatch(rows)
+        outputs = self.run_groups(rows, plan.group_sizes, mask, training)
         return plan.combine(outputs)
 
     def _run_and_clear(
@@ -284,8 +285,7 @@ class ExpertBank(keras.layers.Layer):
         return {**super().get_config(), "num_experts": self.num_experts}
 
     def _leading_axes(self, shape: Any) -> int:
-        rank = self.row_rank
-        return 1 if rank is None else max(1, len(shape) - rank)
+        return max(1, len(shape) - (self.row_rank or len(shape)))
 
     def _row_shape(
         self, inputs_shape: Any, gates_shape: Any

@@ -209,7 +209,8 @@ class MixtureOfExperts(keras.layers.Layer):
         rank = len(inputs.shape)
         check_mask(OWNER, mask, inputs.shape, rank - depth)
         leading = ops.shape(gates)[:depth]
-        inputs = cast_floats(inputs, self.compute_dtype)
+        if not self.banks.keeps_rows:
+            inputs = cast_floats(inputs, self.compute_dtype)
         rows, row_mask = join_axes(inputs, depth), join_axes(mask, depth)
         gates = ops.reshape(gates, (-1, self.num_experts))
         run = DISPATCHES[self.resolve_dispatch(rows.shape[0])]

@@ -11,6 +11,7 @@ from tests.cases import (
     fusions,
     gates,
     mixtures,
+    tabular,
 )
 
 CASES = {
@@ -20,4 +21,5 @@ CASES = {
     **fusions.CASES,
     **mixtures.CASES,
     **calibration.CASES,
+    **tabular.CASES,
 }

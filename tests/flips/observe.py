@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tests.tools import know_ngrams, numpy_of
+from tests.tools import learn_inputs, numpy_of
 
 
 def _flip(base, argument, value, **also):
@@ -36,7 +36,7 @@ def observe(layer_class, make_kwargs, inputs):
     for weight in layer.trainable_weights:
         values = np.random.default_rng(1).normal(size=weight.shape)
         weight.assign(values)
-    know_ngrams(layer, inputs)
+    learn_inputs(layer, inputs)
     for training in (False, True):
         try:
             seen.append(numpy_of(layer(inputs, training=training)))

@@ -6,19 +6,16 @@ from itertools import pairwise, zip_longest
 from typing import Any
 
 import keras
-from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.initializers import PerExpert
+from moe_keras.layers.product_bank import ProductBank
 from moe_keras.layers.registration import register
-from moe_keras.ops import kernels
-from moe_keras.ops.dispatch import FEW_CHOICES, experts_of_runs
 from moe_keras.ops.feed_forward import draw_halves, feed_forward
 
 
 @register
-class DenseExpert(ExpertBank):
+class DenseExpert(ProductBank):
     """Bank of dense experts that read the last axis of their input.
 
     Without `hidden_units`, one map: `f_e(x) = activation(x W_e + b_e)`. With
@@ -62,11 +59,6 @@ class DenseExpert(ExpertBank):
         (2017), arXiv:1701.06538, E_i(x) of eq. 1; Shazeer (2020),
         arXiv:2002.05202 (gated).
     """
-
-    row_rank = 1
-    reads_samples = False
-    can_pick = True
-    needs_floats = True
 
     def __init__(
         self,
@@ -143,118 +135,16 @@ class DenseExpert(ExpertBank):
                 shape, name = (self.num_experts, fan_out), f"bias{suffix}"
                 self._biases.append(self.add_weight(shape, "zeros", name=name))
 
-    def split_bank(self) -> list[Any]:
-        """E pairs: the kernels and the biases of one expert, layer by layer."""
-        return self._split(kernels.unstack)
+    def weight_banks(self) -> list[Any]:
+        return [*self._kernels, *self._biases]
 
-    def _split(self, parts_of: Any) -> list[Any]:
-        def split(banks: list[Any]) -> list[Any]:
-            parts = [parts_of(ops.convert_to_tensor(bank)) for bank in banks]
-            return list(zip(*parts, strict=True))
-
-        matrices, biases = split(self._kernels), split(self._biases)
-        return list(zip_longest(matrices, biases, fillvalue=()))
-
-    def run_expert(
-        self,
-        expert: Any,
-        rows: Any,
-        mask: Any = None,
-        training: bool | None = None,
+    def formula(
+        self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:
-        matrices, biases = expert
-        return self._forward(rows, matrices, biases, ops.matmul, training)
-
-    def run_all(
-        self, rows: Any, mask: Any = None, training: bool | None = None
-    ) -> Any:
-        outputs = self.run_slots(ops.expand_dims(rows, 0), mask, training)
-        return ops.swapaxes(outputs, 0, 1)
-
-    def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
-        # (E or 1, C, ..., D) @ (E, 1.., D, U): one product for all experts.
-        extra = (1,) * (len(slots.shape) - 3)
-        matrices = [
-            ops.reshape(bank, (self.num_experts, *extra, *bank.shape[1:]))
-            for bank in self._kernels
-        ]
-        biases = [
-            ops.reshape(bank, (self.num_experts, 1, *extra, bank.shape[-1]))
-            for bank in self._biases
-        ]
-        return self._forward(slots, matrices, biases, ops.matmul, training)
-
-    def run_picked(self, rows: Any, experts: Any, training: bool | None) -> Any:
-        picks = ops.minimum(experts, self.num_experts - 1)
-        top_k, row_shape = experts.shape[1], tuple(rows.shape[1:])
-        shape = (-1, top_k, *row_shape[:-1], self.units)
-        if rows.shape[0] and rows.shape[0] * top_k <= FEW_CHOICES:
-            flat = ops.reshape(picks, (-1,))
-            pairs = self._split(lambda bank: kernels.fetch(bank, flat))
-            outputs = [
-                self.run_expert(
-                    pair, rows[i // top_k : i // top_k + 1], None, training
-                )
-                for i, pair in enumerate(pairs)
-            ]
-            return ops.reshape(ops.concatenate(outputs, axis=0), shape)
-        # (N, 1, T, D) @ (N, K, D, U), T the positions of a row.
-        rows = ops.reshape(
-            rows, (-1, 1, math.prod(row_shape[:-1]), row_shape[-1])
-        )
-        matrices = [ops.take(bank, picks, axis=0) for bank in self._kernels]
-        biases = [
-            ops.expand_dims(ops.take(bank, picks, axis=0), 2)
-            for bank in self._biases
-        ]
-        outputs = self._forward(rows, matrices, biases, ops.matmul, training)
-        return ops.reshape(outputs, shape)
-
-    def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
-        # A product with no rows is right as it is.
-        return self.run_expert(expert, *group, training=training)
-
-    def run_groups(
-        self,
-        rows: Any,
-        group_sizes: Any,
-        mask: Any = None,
-        training: bool | None = None,
-    ) -> Any:
-        shapes = [bank.shape for bank in self._kernels]
-        if not all(kernels.in_one_product(rows, shape) for shape in shapes):
-            return super().run_groups(rows, group_sizes, mask, training)
-        if len(rows.shape) > 2:
-            # Every position of a row is a row of the products.
-            positions = math.prod(rows.shape[1:-1])
-            flat = ops.reshape(rows, (-1, rows.shape[-1]))
-            outputs = self.run_groups(
-                flat, group_sizes * positions, None, training
-            )
-            return ops.reshape(outputs, (*rows.shape[:-1], self.units))
-        # One product for all experts, and their biases spread over the rows.
-        experts = experts_of_runs(group_sizes, rows.shape[0])
-        biases = [ops.take(bank, experts, axis=0) for bank in self._biases]
-        return self._forward(
-            rows,
-            [ops.convert_to_tensor(bank) for bank in self._kernels],
-            biases,
-            lambda x, kernel: kernels.grouped_matmul(x, kernel, group_sizes),
-            training,
-        )
-
-    def _forward(
-        self,
-        rows: Any,
-        matrices: Any,
-        biases: Any,
-        product: Any,
-        training: bool | None,
-    ) -> Any:
-        """One expert's formula, whatever its product of rows and kernel."""
+        depth = len(self._kernels)
         outputs = feed_forward(
             rows,
-            list(zip_longest(matrices, biases)),
+            list(zip_longest(weights[:depth], weights[depth:])),
             product,
             self.activation,
             partial(self._dropout_layer, training=training)

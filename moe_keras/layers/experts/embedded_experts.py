@@ -6,12 +6,9 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require, require_counts, require_dropout
-from moe_keras.layers.bank_list import BankList
-from moe_keras.layers.calls import read_layers
-from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.input_checks import check_integers
 from moe_keras.layers.registration import register
-from moe_keras.ops.cost import Cost
+from moe_keras.layers.wrapped_banks import WrappedBanks
 
 OWNER = "EmbeddedExperts"
 PADDING, UNKNOWN = 0, 1
@@ -20,7 +17,7 @@ WIDE = ("int32", "int64", "uint32", "uint64")
 
 
 @register
-class EmbeddedExperts(ExpertBank):
+class EmbeddedExperts(WrappedBanks):
     """Banks over sequences, behind one table of word vectors, as one bank.
 
     Ids of words are looked up in a table that the experts share; the inner
@@ -81,20 +78,12 @@ class EmbeddedExperts(ExpertBank):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        banks = [experts] if isinstance(experts, ExpertBank) else experts
+        super().__init__(experts, "SequenceConvExpert", **kwargs)
         require(
-            isinstance(banks, list | tuple),
-            OWNER,
-            "`experts` must be one or more banks, such as SequenceConvExpert.",
-            experts=experts,
-        )
-        inner = BankList(list(banks), OWNER)
-        super().__init__(inner.num_experts, **kwargs)
-        require(
-            all(bank.reads_samples for bank in inner.banks),
+            all(bank.reads_samples for bank in self.experts),
             OWNER,
             "`experts` must be banks that read whole sequences.",
-            experts=[bank.name for bank in inner.banks],
+            experts=[bank.name for bank in self.experts],
         )
         require(
             is_count(vocabulary_size) and vocabulary_size > UNKNOWN,
@@ -111,8 +100,6 @@ class EmbeddedExperts(ExpertBank):
             max_length=max_length,
         )
         require_dropout(OWNER, dropout)
-        self.experts = inner.banks
-        self.banks = inner
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.max_length = max_length
@@ -130,7 +117,7 @@ class EmbeddedExperts(ExpertBank):
         )
         self.supports_masking = True
 
-    def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
+    def build_shared(self, row_shape: tuple[int | None, ...]) -> None:
         require(
             len(row_shape) == 1,
             OWNER,
@@ -138,38 +125,12 @@ class EmbeddedExperts(ExpertBank):
             row_shape=row_shape,
         )
         self.embedding.build((None, *row_shape))
-        self.banks.build((None, *self._embedded(row_shape)), (None,))
-        inside = [
-            layer
-            for bank in self.experts
-            for layer in bank._flatten_layers(include_self=False)
-        ]
-        if not all(layer.supports_jit for layer in inside):
-            self.supports_jit = False
 
-    def run_all(
-        self, rows: Any, mask: Any = None, training: bool | None = None
-    ) -> Any:
-        return self.banks.run_all(*self._embed(rows, mask, training), training)
-
-    def run_groups(
-        self,
-        rows: Any,
-        group_sizes: Any,
-        mask: Any = None,
-        training: bool | None = None,
-    ) -> Any:
-        vectors, mask = self._embed(rows, mask, training)
-        return self.banks.run_groups(vectors, group_sizes, mask, training)
-
-    def run_slots(self, slots: Any, mask: Any, training: bool | None) -> Any:
-        vectors, mask = self._embed(slots, mask, training)
-        return self.banks.run_slots(vectors, mask, training)
-
-    def _embed(
-        self, ids: Any, mask: Any, training: bool | None
+    def prepare(
+        self, rows: Any, mask: Any, training: bool | None
     ) -> tuple[Any, Any]:
         """Vectors and mask of ids, `(..., T) -> (..., T', D), (..., T')`."""
+        ids = rows
         dtype = check_integers(OWNER, ids)
         if dtype not in WIDE:
             ids = ops.cast(ids, "int32")
@@ -184,56 +145,15 @@ class EmbeddedExperts(ExpertBank):
         vectors = self.embedding(ids)
         return self._dropout_layer(vectors, training=training), real
 
-    def row_output_shape(
-        self, row_shape: tuple[int | None, ...]
-    ) -> tuple[int | None, ...]:
-        shape = (None, *self._embedded(row_shape))
-        return tuple(self.banks.output_shapes(shape, (None,))[0][2:])
-
-    def _embedded(self, row_shape: Any) -> tuple[int | None, int]:
-        """What the inner banks read, of `(T,)` or, with axes in front, more."""
-        *leading, length = row_shape
+    def prepared_shape(self, shape: Any) -> tuple[int | None, ...]:
+        *leading, length = shape
         if None not in (length, self.max_length):
             length = min(length, self.max_length)
         return (*leading, length, self.embedding_dim)
 
-    def count_cost(self, shapes: Any, load: Any = None) -> Cost:
-        """Multiply-adds per example; a lookup counts 0.
-
-        Args:
-            shapes: those of `inputs` and, if there are, of `gates`.
-            load: `(E,)` share of the rows that reach each expert; None for all.
-        """
-        inner = self._embedded(shapes[0])
-        return self.banks.count_cost(inner, inner[:-2], load)
-
-    def widths(self) -> dict[str, Any]:
-        """Those of the first inner bank, which `single_expert` scales."""
-        return self.experts[0].widths()
-
-    def single_expert(self, factor: float = 1.0) -> "EmbeddedExperts":
-        """One expert of the first inner bank, behind a table of this size."""
-        return self._with(self.experts[0].single_expert(factor))
-
-    def find(self, name: str) -> ExpertBank | None:
-        """The bank of this name; an inner one comes with a table."""
-        for bank in self.experts:
-            found = bank.find(name)
-            if found is not None:
-                return self._with(type(found).from_config(found.get_config()))
-        return super().find(name)
-
-    def _with(self, bank: ExpertBank) -> "EmbeddedExperts":
-        config = {**self.get_config(), "experts": bank}
-        return type(self)(**config)
-
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["num_experts"]
-        serialize = keras.saving.serialize_keras_object
         return {
-            **config,
-            "experts": [serialize(bank) for bank in self.experts],
+            **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "max_length": self.max_length,
@@ -242,7 +162,3 @@ class EmbeddedExperts(ExpertBank):
             ),
             "dropout": self.dropout,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "EmbeddedExperts":
-        return cls(**read_layers(config, "experts"))
