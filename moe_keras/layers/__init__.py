@@ -66,6 +66,7 @@ from moe_keras.layers.mixture_of_experts import (
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
 from moe_keras.layers.preprocessing.table_columns import (
     TableColumns as TableColumns,
+)
 from moe_keras.layers.preprocessing.tabular_encoding import (
     TabularEncoding as TabularEncoding,
 )
