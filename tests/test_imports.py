@@ -19,6 +19,7 @@ RANKS = [
     {"errors", "quiet", "_version"},
     {"ops.kernels"},
     {"ops"},
+    {"forests"},
     {"layers", "losses"},
     {"schema"},
     {"zoo"},

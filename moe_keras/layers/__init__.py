@@ -19,6 +19,7 @@ from moe_keras.layers.experts.dense_expert import DenseExpert as DenseExpert
 from moe_keras.layers.experts.embedded_experts import (
     EmbeddedExperts as EmbeddedExperts,
 )
+from moe_keras.layers.experts.forest_expert import ForestExpert as ForestExpert
 from moe_keras.layers.experts.model_expert import ModelExpert as ModelExpert
 from moe_keras.layers.experts.ngram_expert import NGramExpert as NGramExpert
 from moe_keras.layers.experts.recurrent_expert import (
