@@ -2,8 +2,8 @@
 
 Rows and borders are float32, and `x > border` goes right. A missing number is
 above all borders or below them, as `nan_mode` says. A category is asked whether
-it is one level, by the level's hash, and a missing one is the level "nan"; statistics of the target that CatBoost
-makes of categories (CTR) are refused.
+it is one level, by the level's hash, and a missing one is the level "nan".
+Statistics of the target that CatBoost makes of categories (CTR) are refused.
 """
 
 import json

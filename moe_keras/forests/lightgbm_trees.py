@@ -2,8 +2,8 @@
 
 Rows and thresholds are float64, and `x <= threshold` goes left. A split says
 what is missing: nothing (NaN is read as 0), NaN, or NaN and all of at most
-1e-35 in absolute value. A level that is in a split's set goes left, any other
-right, and so does a missing one.
+1e-35 in absolute value, which are read as 0 in any case. A level that is in a
+split's set goes left, any other right, and so does a missing one.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from moe_keras.forests.tree import (
     AS_ZERO,
     LEFT,
     RIGHT,
+    ZERO,
     Forest,
     Tests,
     Tree,
@@ -80,8 +81,16 @@ def _tree_of(forest: Forest, root: Any, scale: float, score: int) -> Tree:
         else:
             threshold = _read_test(forest, tests, place, node)
             thresholds[place] = threshold
-    tests.thresholds[:] = at_most(thresholds)
+    tests.thresholds[:] = _around_zero(at_most(thresholds))
     return Tree(tests, left, right, values, score)
+
+
+def _around_zero(thresholds: np.ndarray) -> np.ndarray:
+    """The same answers to numbers that LightGBM reads as 0: all of ZERO."""
+    zero = np.float32(ZERO)
+    beneath = np.nextafter(-zero, np.float32(-np.inf))
+    inside = np.where(thresholds < 0, beneath, zero)
+    return np.where(np.abs(thresholds) <= zero, inside, thresholds)
 
 
 def _read_test(forest: Forest, tests: Tests, place: int, node: Any) -> float:

@@ -51,9 +51,8 @@ def is_monotone(
 
 def _answers(sizes: Mapping[str, int], leaves: np.ndarray) -> np.ndarray:
     """`(L,)`: what a leaf says for class 1 against class 0."""
-    if sizes["width"] == 1:
-        return leaves[:, 0]
-    return leaves[:, 1] - leaves[:, 0]
+    answers: np.ndarray = leaves[:, -1]
+    return answers if sizes["width"] == 1 else answers - leaves[:, 0]
 
 
 def _columns_of(

@@ -118,11 +118,10 @@ def _in_turns(trees: list[Any], scores: int) -> list[Any]:
         return trees
     groups = [[t for t in trees if t.score == s] for s in range(scores)]
     longest = max(map(len, groups))
-    blank = (
-        SymmetricTree(Tests.blank(0), np.zeros((1, 1)))
-        if isinstance(trees[0], SymmetricTree)
-        else Tree(Tests.blank(1), *np.full((2, 1), -1), np.zeros((1, 1)))
-    )
+    none, zero = np.full(1, -1), np.zeros((1, 1))
+    blank: Any = Tree(Tests.blank(1), none, none, zero)
+    if isinstance(trees[0], SymmetricTree):
+        blank = SymmetricTree(Tests.blank(0), zero)
     for group in groups:
         group += [blank] * (longest - len(group))
     return [tree for turn in zip(*groups, strict=True) for tree in turn]

@@ -92,9 +92,13 @@ def walk_trees(
         view = ops.bitwise_and(link, (1 << bits) - 1)
         values = ops.take(flat, starts + view, axis=0)
         goes_left = values <= ops.take(thresholds, nodes, axis=0)
-        step = ops.cast(ops.logical_not(goes_left), "int32")
-        nodes = ops.right_shift(link, bits) + step
+        nodes = ops.right_shift(link, bits) + _step(goes_left)
     return nodes
+
+
+def _step(goes_left: Any) -> Any:
+    """1 to the right: not a logical "not", as TensorFlow makes > of not <=."""
+    return 1 - ops.cast(goes_left, "int32")
 
 
 def symmetric_leaves(
@@ -119,8 +123,7 @@ def symmetric_leaves(
     if depth:
         values = ops.take(columns, links, axis=0)
         goes_left = values <= thresholds[:, None]
-        rights = ops.cast(ops.logical_not(goes_left), "int32")
-        rights = ops.reshape(rights, (trees, depth, -1))
+        rights = ops.reshape(_step(goes_left), (trees, depth, -1))
         weights = ops.left_shift(1, ops.arange(depth, dtype="int32"))
         leaves = leaves + ops.sum(rights * weights[:, None], axis=1)
     return ops.transpose(leaves)
