@@ -87,7 +87,8 @@ def walk_trees(
     flat = ops.reshape(views, (-1,))
     starts = ops.arange(rows, dtype="int32")[:, None] * width
     nodes = starts * 0 + roots
-    for _ in range(depth):
+    # JAX takes nothing from an array without numbers.
+    for _ in range(0 if views.shape[0] == 0 else depth):
         link = ops.take(links, nodes, axis=0)
         view = ops.bitwise_and(link, (1 << bits) - 1)
         values = ops.take(flat, starts + view, axis=0)
