@@ -43,7 +43,7 @@ def below(thresholds: np.ndarray) -> np.ndarray:
     """The largest float32 < t: it makes `x <= t'` of a library's `x < t`.
 
     Args:
-        thresholds: float64 `(n,)`.
+        thresholds: float64 `(n,)`, above -inf, which no number is below.
 
     Returns:
         float32 `(n,)`; see `at_most`.
