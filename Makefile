@@ -11,7 +11,7 @@ ARGS ?=
 
 PROJECT := setup.cfg pyproject.toml
 PORTABLE_TESTS := tests/ops tests/layers tests/training tests/zoo/presets \
-	tests/backends tests/test_losses.py tests/test_rules.py tests/test_sparse.py
+	tests/backends tests/forests tests/test_losses.py tests/test_rules.py tests/test_sparse.py
 
 # What setup.cfg requires, and its extras `test` and $(1), without TensorFlow.
 requirements = $(PYTHON) -c "import configparser; \

@@ -18,6 +18,7 @@ RANKS = [
     {"errors", "quiet", "_version"},
     {"ops.kernels"},
     {"ops"},
+    {"forests"},
     {"layers", "losses"},
     {"schema"},
     {"zoo"},

@@ -23,6 +23,7 @@ from moe_keras.layers.experts.embedded_experts import (
 from moe_keras.layers.experts.encoded_experts import (
     EncodedExperts as EncodedExperts,
 )
+from moe_keras.layers.experts.forest_expert import ForestExpert as ForestExpert
 from moe_keras.layers.experts.linear_expert import LinearExpert as LinearExpert
 from moe_keras.layers.experts.low_rank_expert import (
     LowRankExpert as LowRankExpert,

@@ -3,17 +3,20 @@
 import keras
 import numpy as np
 
+from moe_keras.forests import pack_forest
 from moe_keras.layers import (
     AttentionExpert,
     AugmentedExperts,
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
+    ForestExpert,
     ModelExpert,
     NGramExpert,
     RecurrentExpert,
     SequenceConvExpert,
 )
+from tests.forests.oracle import draw_forest, draw_rows
 from tests.tools import draw, random_gates
 
 ROWS = draw(24, 5)
@@ -168,6 +171,28 @@ CASES = {
             "folded": True,
         },
         (TEXTS, GATES),
+    ),
+    "forest": (
+        ForestExpert,
+        lambda: {"forest": pack_forest(draw_forest())},
+        (draw_rows(24),),
+    ),
+    "forest_trained": (
+        ForestExpert,
+        lambda: {
+            "forest": pack_forest(draw_forest(3, averaged=True)),
+            "columns": [2, 0, 1, 4],
+            "trainable_leaves": True,
+        },
+        (np.insert(draw_rows(24), 3, 0, axis=1), random_gates((24, 1))),
+    ),
+    "forest_symmetric": (
+        ForestExpert,
+        lambda: {
+            "forest": pack_forest(draw_forest(3, symmetric=True)),
+            "trainable_leaves": True,
+        },
+        (draw_rows(24),),
     ),
     "model": (ModelExpert, lambda: {"model": small_model()}, (ROWS,)),
     "model_frozen": (

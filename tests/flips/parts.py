@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from moe_keras.forests import pack_forest
 from moe_keras.layers import (
     AttentionExpert,
     AttentionFusion,
@@ -10,6 +11,7 @@ from moe_keras.layers import (
     ConvExpert,
     DenseExpert,
     EmbeddedExperts,
+    ForestExpert,
     LogitFusion,
     ModelExpert,
     NGramExpert,
@@ -20,6 +22,7 @@ from moe_keras.layers import (
     WeightedFusion,
 )
 from tests.flips.observe import flips
+from tests.forests.oracle import draw_forest, draw_rows
 from tests.tools import draw, random_gates
 
 
@@ -198,6 +201,17 @@ FLIPS = {
                 "max_length": 3,
                 "embeddings_initializer": "ones",
                 "dropout": 0.5,
+            },
+        ),
+    ),
+    ForestExpert: (
+        draw_rows(20),
+        flips(
+            {"forest": lambda: pack_forest(draw_forest())},
+            {
+                "forest": lambda: pack_forest(draw_forest(seed=1)),
+                "columns": lambda: [1, 2, 0, 3],
+                "trainable_leaves": True,
             },
         ),
     ),
