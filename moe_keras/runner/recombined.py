@@ -13,9 +13,8 @@ from moe_keras.data import Split
 from moe_keras.errors import require
 from moe_keras.insight.routing import names_of
 from moe_keras.layers import LogitFusion, MixtureOfExperts
-from moe_keras.quiet import without_log
 from moe_keras.training.calibrate import best_temperature
-from moe_keras.training.expert_view import with_expert_outputs
+from moe_keras.training.gate_fit import predict_experts
 
 OWNER = "recombine"
 BATCH_SIZE = 256
@@ -61,15 +60,13 @@ def ask_experts(model: keras.Model, split: Split) -> Opinions:
         model=model.name,
         fusions=[type(layer.fusion).__name__ for layer in mixtures],
     )
-    # TensorFlow takes the functions of several models for one that changes.
-    with without_log("tensorflow", "triggered tf.function retracing"):
-        found = with_expert_outputs(model).predict(
-            split.inputs, batch_size=BATCH_SIZE, verbose=0
-        )
-    logits = np.asarray(found["expert_logits"], "float64")
+    logits = predict_experts(model, split.inputs, BATCH_SIZE)
     (mixture,) = mixtures
     return Opinions(
-        tuple(names_of(mixture)), mixture.fusion.pool, logits, split.labels
+        tuple(names_of(mixture)),
+        mixture.fusion.pool,
+        logits.astype("float64"),
+        split.labels,
     )
 
 

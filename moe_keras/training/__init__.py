@@ -9,6 +9,11 @@ from moe_keras.training.checkpoint import (
 from moe_keras.training.expert_view import (
     with_expert_outputs as with_expert_outputs,
 )
+from moe_keras.training.gate_fit import fit_gate as fit_gate
+from moe_keras.training.gate_fit import predict_experts as predict_experts
+from moe_keras.training.gate_fit import (
+    predict_out_of_fold as predict_out_of_fold,
+)
 from moe_keras.training.input_pipeline import InputPipeline as InputPipeline
 from moe_keras.training.progress import ProgressBar as ProgressBar
 from moe_keras.training.recipe import Recipe as Recipe

@@ -8,5 +8,6 @@ from moe_keras.zoo.presets import from_preset as from_preset
 from moe_keras.zoo.presets import list_presets as list_presets
 from moe_keras.zoo.presets import load_preset as load_preset
 from moe_keras.zoo.presets import save_preset as save_preset
+from moe_keras.zoo.risk import build_risk_moe as build_risk_moe
 from moe_keras.zoo.sentiment import build_sentiment_moe as build_sentiment_moe
 from moe_keras.zoo.twins import dense_twin as dense_twin

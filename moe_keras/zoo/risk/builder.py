@@ -1,0 +1,214 @@
+"""The builder of risk models: columns, experts, gate, calibration."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+
+from moe_keras.errors import is_count, require
+from moe_keras.layers import (
+    ExpertBank,
+    FeatureGating,
+    GatingLayer,
+    LogitFusion,
+    MixtureOfExperts,
+    TableColumns,
+    TemperatureScaling,
+    UniformGating,
+)
+from moe_keras.schema import RiskSchema
+from moe_keras.zoo.risk.experts import (
+    OWNER,
+    Columns,
+    Experts,
+    adapted,
+    check_experts,
+    make_encoded,
+    make_forests,
+)
+
+DEFAULT_EXPERTS: Experts = MappingProxyType({"linear": 1, "low_rank": 8})
+# Rows that are read at once, for the quantiles.
+BATCH_SIZE = 10_000
+
+
+def build_risk_moe(
+    schema: RiskSchema,
+    table: Any,
+    experts: Experts = DEFAULT_EXPERTS,
+    forests: Sequence[Any] = (),
+    num_classes: int = 2,
+    top_k: int | None = None,
+    gate: keras.layers.Layer | str | None = None,
+    fusion: str = "logarithmic",
+    bins: int = 32,
+    scorecard_bins: int = 16,
+    gate_bins: int = 8,
+    balance_loss: float = 1e-2,
+    importance_loss: float = 0.0,
+    dispatch: str = "auto",
+    name: str = "risk_moe",
+) -> keras.Model:
+    """A classifier of the rows of a table whose experts differ in kind.
+
+    Raw columns, by name, become a row of numbers and categories inside the
+    model (`TableColumns`). Every expert reads the row and gives logits of the
+    classes, of which class 1 of 2 is the bad one:
+
+    - `"linear"`: a scorecard: a linear classifier of bins (`LinearExpert` on
+      steps), whose points `moe_keras.insight.scorecard` shows;
+    - `"dense"`, `"cross"`, `"low_rank"`: networks (`DenseExpert`,
+      `CrossExpert`, `LowRankExpert`) on piecewise-linear pieces of the numbers;
+    - `forests`: fitted trees of other libraries (`ForestExpert`).
+
+    In columns that the schema says to be monotone the result is monotone: the
+    gate does not see them, nor what is derived from them; linear experts hold
+    their weights to the sign; networks do not read them; and trees are checked
+    to be monotone in them. Last comes a temperature, 1 until
+    `moe_keras.training.fit_temperature` sets it.
+
+    Args:
+        schema: `RiskSchema`, what the raw columns are.
+        table: a data frame, or a dict of arrays `(N,)`: the training rows, for
+            the quantiles of the numbers; see `RiskSchema.check`.
+        experts: by kind, how many experts one bank of it has, or a list with
+            the arguments of several banks: `{"linear": 1, "low_rank":
+            [{"num_experts": 16, "hidden_units": [256, 256]}]}`.
+        forests: classifiers of scikit-learn, XGBoost, LightGBM or CatBoost,
+            fitted to the rows of `TableColumns`; or `ForestExpert`.
+        num_classes: int > 1. C.
+        top_k: int in 1..E or None: experts that see a row; None for all.
+        gate: a gate over rows `(B, D)`; `"uniform"` for fixed equal weights;
+            None for a `GatingLayer` over an encoding of the row. Only with None
+            do `top_k` and the coefficients below count.
+        fusion: `"logarithmic"` or `"linear"`: whether the experts' logits or
+            their probabilities are averaged; see `LogitFusion`.
+        bins: int > 1. Pieces of a number at most, for networks.
+        scorecard_bins: int > 1. Bins of a number at most, for linear experts.
+        gate_bins: int > 1. Pieces of a number at most, for the gate.
+        balance_loss: float >= 0. Coefficient of the Switch balance loss; for a
+            sparse gate.
+        importance_loss: float >= 0. Coefficient of the importance loss.
+        dispatch: see `MixtureOfExperts`.
+        name: of the model.
+
+    Returns:
+        `keras.Model`, not compiled: a dict of raw columns `(B,)` -> `(B, C)`
+        probabilities in float32. Columns of texts need TensorFlow's backend.
+
+    Raises:
+        ValueError: for arguments out of range, a table that does not fit the
+            schema, experts of unknown kinds, forests that are not monotone
+            where the schema asks, monotone columns with more than two classes,
+            and `top_k` with a `gate`.
+
+    Source: Jacobs et al. (1991), Neural Computation 3(1), for the mixture;
+        Gorishniy et al. (2022), arXiv:2203.05556, for the pieces.
+
+    Example:
+    >>> schema = infer_schema(loans, target="risk", bad="bad")
+    >>> model = build_risk_moe(schema, loans, forests=[fitted])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> model.fit(schema.check(loans), schema.labels(loans))
+    """
+    _check(schema, num_classes, experts, forests, top_k, gate)
+    reader = TableColumns(**schema.table_columns(), name="columns")
+    columns = Columns(reader.row_names, reader.levels, schema.row_monotone())
+    rows = read_rows(reader, schema.check(table))
+    banks: list[ExpertBank] = make_encoded(
+        experts, columns, rows, num_classes, bins, scorecard_bins
+    )
+    banks += make_forests(forests, columns, num_classes)
+    count = sum(bank.num_experts for bank in banks)
+    if gate == "uniform":
+        gate = UniformGating(count, level="sample", name="gating")
+    if gate is None:
+        require(
+            columns.free,
+            OWNER,
+            "the gate needs a column that does not depend on a monotone one, "
+            "or must be 'uniform'.",
+            columns=list(columns.names),
+        )
+        router = GatingLayer(
+            count,
+            top_k=top_k,
+            level="sample",
+            balance_loss=balance_loss,
+            importance_loss=importance_loss,
+            name="router",
+        )
+        features = adapted(columns, columns.free, rows, gate_bins, "pieces")
+        gate = FeatureGating(features, router, name="gating")
+    inputs = reader.make_inputs()
+    x = MixtureOfExperts(
+        banks,
+        gate,
+        LogitFusion(fusion, name="fusion"),
+        dispatch=dispatch,
+        name="moe",
+    )(reader(inputs))
+    x = TemperatureScaling(name="temperature")(x)
+    outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def read_rows(
+    reader: TableColumns, table: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """The rows `(N, D)` that a `TableColumns` makes of a checked table."""
+    count = len(next(iter(table.values())))
+    parts = [np.empty((0, len(reader.row_names)), "float32")]
+    for start in range(0, count, BATCH_SIZE):
+        part = {
+            key: values[start : start + BATCH_SIZE]
+            for key, values in table.items()
+        }
+        parts.append(keras.ops.convert_to_numpy(reader(part)))
+    return np.concatenate(parts)
+
+
+def _check(
+    schema: Any,
+    num_classes: Any,
+    experts: Any,
+    forests: Any,
+    top_k: Any,
+    gate: Any,
+) -> None:
+    """Refuse what no layer could name, before the table is read."""
+    require(
+        isinstance(schema, RiskSchema),
+        OWNER,
+        "`schema` must be a RiskSchema, such as infer_schema makes.",
+        schema=type(schema).__name__,
+    )
+    require(
+        is_count(num_classes) and num_classes > 1,
+        OWNER,
+        "`num_classes` must be an integer above 1.",
+        num_classes=num_classes,
+    )
+    require(
+        num_classes == 2 or not any(schema.row_monotone().signs),
+        OWNER,
+        "monotone columns are for two classes.",
+        num_classes=num_classes,
+    )
+    check_experts(experts, forests)
+    require(
+        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
+        OWNER,
+        '`gate` must be a layer over rows, "uniform" or None.',
+        gate=gate,
+    )
+    require(
+        gate is None or top_k is None,
+        OWNER,
+        "`top_k` must be None with a `gate`, which says itself how many "
+        "experts see a row.",
+        top_k=top_k,
+        gate=gate,
+    )
