@@ -29,6 +29,9 @@ from moe_keras.training.recipe_parts import Optimizer as Optimizer
 from moe_keras.training.recipe_parts import Schedule as Schedule
 from moe_keras.training.resumable import FitRecord as FitRecord
 from moe_keras.training.resumable import fit_resumable as fit_resumable
+from moe_keras.training.risk import RiskFit as RiskFit
+from moe_keras.training.risk import RiskPlan as RiskPlan
+from moe_keras.training.risk import fit_risk_moe as fit_risk_moe
 from moe_keras.training.routing_log import RoutingLog as RoutingLog
 from moe_keras.training.schedule import RecipeSchedule as RecipeSchedule
 from moe_keras.training.smoothed_cross_entropy import (

@@ -1,0 +1,273 @@
+"""Train a risk mixture: trees and networks apart, the gate on what they missed.
+
+1. The rows are cut into folds. For each, all experts are fitted to the others,
+   and asked about it: what they say out of fold is what they know.
+2. All experts are fitted anew, to all rows: these are in the model.
+3. The gate, and then the temperature, are fitted to the opinions of step 1.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.base import clone
+
+from moe_keras.errors import require, require_counts
+from moe_keras.layers import (
+    ForestExpert,
+    TableColumns,
+)
+from moe_keras.schema import RiskSchema
+from moe_keras.training.calibrate import best_temperature
+from moe_keras.training.gate_fit import fit_gate, predict_out_of_fold
+from moe_keras.training.stage import Stage
+from moe_keras.training.stages import fit_stages
+from moe_keras.zoo import build_risk_moe
+from moe_keras.zoo.risk.builder import DEFAULT_EXPERTS, read_rows
+from moe_keras.zoo.risk.experts import Columns, Experts
+
+OWNER = "fit_risk_moe"
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RiskFit:
+    """A trained risk mixture, and what its experts said out of fold.
+
+    Attributes:
+        model: `keras.Model`, from raw columns to probabilities.
+        expert_logits: float `(N, E, C)`, for each row by experts that were not
+            fitted to it.
+        probabilities: float `(N, C)`, the gate's mixture of these. The gate has
+            seen the rows: a little better than on new ones.
+    """
+
+    model: keras.Model
+    expert_logits: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class RiskPlan:
+    """How a risk mixture is built and trained.
+
+    Attributes:
+        experts: by kind; see `build_risk_moe`.
+        forests: classifiers of scikit-learn, or with its interface, not fitted.
+            Where the schema has monotone columns, their constraints are set,
+            and what is derived from such columns is hidden from them.
+        builder: further arguments of `build_risk_moe`, such as `top_k`.
+        folds: int > 1. Of step 1.
+        epochs: int > 0, of the experts that are networks.
+        learning_rate: float > 0, of these, at first; it falls to 0 along a half
+            cosine.
+        weight_decay: float >= 0, decoupled, of these (AdamW).
+        batch_size: int > 0.
+        gate_epochs: int >= 0; 0 leaves the gate as it begins.
+        gate_learning_rate: float > 0, at first.
+        calibrate: whether the temperature is fitted.
+    """
+
+    experts: Experts = field(default_factory=lambda: DEFAULT_EXPERTS)
+    forests: Sequence[Any] = ()
+    builder: Mapping[str, Any] | None = None
+    folds: int = 5
+    epochs: int = 12
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 256
+    gate_epochs: int = 10
+    gate_learning_rate: float = 1e-3
+    calibrate: bool = True
+
+    def __post_init__(self) -> None:
+        require_counts(OWNER, epochs=self.epochs, batch_size=self.batch_size)
+
+
+def fit_risk_moe(
+    schema: RiskSchema,
+    table: Any,
+    labels: Any,
+    plan: RiskPlan | None = None,
+    num_classes: int = 2,
+    seed: int = 0,
+    note: Note | None = None,
+) -> RiskFit:
+    """Build and train a risk mixture.
+
+    Args:
+        schema: what the columns are.
+        table: a data frame, or a dict of arrays `(N,)`; see `RiskSchema.check`.
+        labels: int `(N,)`, in 0..C-1, such as `RiskSchema.labels` makes.
+        plan: `RiskPlan`; its defaults if None.
+        num_classes: int > 1. C.
+        seed: int >= 0, of folds, weights, order and trees.
+        note: told of each step as it begins, in a few words.
+
+    Returns:
+        `RiskFit`.
+
+    Raises:
+        ValueError: for a table that does not fit the schema, labels that do not
+            fit the table, and what `build_risk_moe` refuses.
+
+    Source: Wolpert (1992), Stacked generalization, Neural Networks 5(2).
+    """
+    plan = plan or RiskPlan()
+    note = note or (lambda _: None)
+    checked = schema.check(table)
+    labels = np.asarray(labels)
+    rows = len(next(iter(checked.values())))
+    require(
+        labels.shape == (rows,),
+        OWNER,
+        f"`labels` must be ({rows},), one for each row of the table.",
+        labels_shape=labels.shape,
+    )
+
+    def fit(part: Any, own: np.ndarray, fold: int) -> keras.Model:
+        note(
+            "the experts, all rows"
+            if fold < 0
+            else f"the experts, fold {fold + 1} of {plan.folds}"
+        )
+        keras.utils.set_random_seed(seed + fold + 1)
+        return _fit_experts(schema, part, own, plan, num_classes, seed)
+
+    logits = predict_out_of_fold(fit, checked, labels, plan.folds, seed)
+    model = fit(checked, labels, -1)
+    gate = model.get_layer("moe").gate
+    # One expert gets all the weight, whatever its gate has learned.
+    if plan.gate_epochs and gate.num_experts > 1 and gate.trainable_variables:
+        note("the gate")
+        fit_gate(
+            model,
+            checked,
+            labels,
+            logits,
+            epochs=plan.gate_epochs,
+            learning_rate=plan.gate_learning_rate,
+            batch_size=plan.batch_size,
+            seed=seed,
+        )
+    fused = _fuse(model, checked, logits)
+    temperature = model.get_layer("temperature")
+    if plan.calibrate:
+        weights = np.ones(rows)
+        temperature.scale.assign(best_temperature(fused, labels, weights))
+    probabilities = keras.ops.softmax(temperature(fused))
+    return RiskFit(model, logits, keras.ops.convert_to_numpy(probabilities))
+
+
+def _fit_experts(
+    schema: RiskSchema,
+    table: Any,
+    labels: np.ndarray,
+    plan: RiskPlan,
+    num_classes: int,
+    seed: int,
+) -> keras.Model:
+    """A model with all experts fitted, each alone."""
+    model = build_risk_moe(
+        schema,
+        table,
+        plan.experts,
+        fit_forests(schema, table, labels, plan.forests, seed),
+        num_classes,
+        **(plan.builder or {}),
+    )
+    if not plan.experts:
+        return model
+    steps = plan.epochs * -(-len(labels) // plan.batch_size)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    fit_stages(
+        model,
+        (table, labels),
+        [
+            Stage(
+                name="experts",
+                train="experts",
+                loss="experts",
+                epochs=plan.epochs,
+                learning_rate=plan.learning_rate,
+            )
+        ],
+        batch_size=plan.batch_size,
+        optimizer=lambda rate: keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(rate, steps),
+            weight_decay=plan.weight_decay,
+        ),
+        verbose=0,
+    )
+    return model
+
+
+def fit_forests(
+    schema: RiskSchema,
+    table: Any,
+    labels: np.ndarray,
+    forests: Sequence[Any],
+    seed: int = 0,
+) -> list[ForestExpert]:
+    """Fit classifiers of trees to the rows of a table, as experts.
+
+    Args:
+        schema: what the columns are.
+        table: as `RiskSchema.check` returns it.
+        labels: int `(N,)`.
+        forests: with scikit-learn's interface; they are cloned.
+        seed: int >= 0, where they have a `random_state`.
+
+    Returns:
+        A `ForestExpert` for each, monotone where the schema asks.
+    """
+    reader = TableColumns(**schema.table_columns())
+    columns = Columns(reader.row_names, reader.levels, schema.row_monotone())
+    read = columns.signed
+    signs = [columns.monotone.signs[place] for place in read]
+    rows = read_rows(reader, table)[:, read]
+    banks = []
+    for number, forest in enumerate(forests):
+        fitted = clone(forest)
+        known = fitted.get_params()
+        options: dict[str, Any] = {}
+        if "random_state" in known and known["random_state"] is None:
+            options["random_state"] = seed
+        if any(signs):
+            options |= _constraints(known, signs, number)
+        fitted.set_params(**options).fit(rows, labels)
+        banks.append(
+            ForestExpert.from_model(
+                fitted, columns=read, name=f"forest_{number}"
+            )
+        )
+    return banks
+
+
+def _constraints(
+    known: Mapping[str, Any], signs: list[int], number: int
+) -> dict[str, Any]:
+    """The monotone constraints, by the name that the library has for them."""
+    for name in ("monotonic_cst", "monotone_constraints"):
+        if name in known:
+            return {name: signs}
+    # CatBoost and XGBoost list only what has been set.
+    raise ValueError(
+        f"{OWNER}: `forests` must take monotone constraints, as the schema "
+        f"has monotone columns. Received: forest={number}"
+    )
+
+
+def _fuse(model: keras.Model, table: Any, logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities of the mixture of given logits, `(N, C)`."""
+    mixture = model.get_layer("moe")
+    rows = read_rows(model.get_layer("columns"), table)
+    parts = []
+    for start in range(0, len(rows), 10_000):
+        place = slice(start, start + 10_000)
+        gates = mixture.gate(keras.ops.convert_to_tensor(rows[place]))
+        fused = mixture.fusion([logits[place], gates])
+        parts.append(keras.ops.convert_to_numpy(fused))
+    return np.concatenate(parts).astype("float64")
