@@ -1,6 +1,7 @@
 """Helpers around plain `compile` and `fit`, and recipes for whole trainings."""
 
 from moe_keras.training.builders import BUILDERS as BUILDERS
+from moe_keras.training.calibrate import fit_isotonic as fit_isotonic
 from moe_keras.training.calibrate import fit_temperature as fit_temperature
 from moe_keras.training.checkpoint import CheckpointError as CheckpointError
 from moe_keras.training.checkpoint import (

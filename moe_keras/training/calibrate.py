@@ -1,4 +1,4 @@
-"""Temperature scaling: find the one number on validation data."""
+"""Calibration on held-out data: one temperature, or a curve."""
 
 import math
 import warnings
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from moe_keras.errors import require
-from moe_keras.layers import TemperatureScaling
+from moe_keras.layers import IsotonicScaling, TemperatureScaling
 from moe_keras.training.graph import calls_of, graph_of
 
 OWNER = "fit_temperature"
@@ -49,8 +49,10 @@ def fit_temperature(
     Example:
     >>> temperature = fit_temperature(model, (x_validation, y_validation))
     """
-    layer, logits_of = _cut(model)
-    temperature = best_temperature(*_collect(logits_of, data, batch_size))
+    layer, logits_of = _cut(model, TemperatureScaling, OWNER)
+    temperature = best_temperature(
+        *_collect(logits_of, data, batch_size, OWNER)
+    )
     if temperature in (LOWEST, HIGHEST):
         warnings.warn(
             f"{OWNER}: the log-loss has no minimum in [{LOWEST}, {HIGHEST}]: "
@@ -107,18 +109,72 @@ def check_temperature(model: keras.Model) -> None:
     Raises:
         ValueError: for a model with none or several `TemperatureScaling`.
     """
-    _cut(model)
+    _cut(model, TemperatureScaling, OWNER)
 
 
-def _cut(model: keras.Model) -> tuple[TemperatureScaling, keras.Model]:
+def fit_isotonic(model: keras.Model, data: Any, batch_size: int = 256) -> None:
+    """Set the curve of a model's `IsotonicScaling` on held-out data.
+
+    The curve is the isotonic regression of the labels on the log-odds. It takes
+    more data than a temperature, a thousand rows or so, and makes equal what it
+    cannot tell apart. Its shares of 0 and 1 are held off by 1 / (N + 2).
+
+    Args:
+        model: functional or sequential `keras.Model`, built, with one
+            `IsotonicScaling` in its own graph; of two classes.
+        data: see `fit_temperature`.
+        batch_size: int > 0, for arrays.
+
+    Raises:
+        ValueError: for a model with none or several such layers.
+
+    Source: Zadrozny & Elkan (2002), KDD; Laplace's rule of succession for the
+        ends.
+    """
+    layer, logits_of = _cut(model, IsotonicScaling, "fit_isotonic")
+    logits, labels, weights = _collect(
+        logits_of, data, batch_size, "fit_isotonic"
+    )
+    layer.set_curve(*best_curve(logits, labels, weights, layer.max_knots))
+
+
+def best_curve(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, knots: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The isotonic regression of labels on log-odds, as a curve of log-odds.
+
+    Args:
+        logits: float `(N, 2)`.
+        labels: int `(N,)`, 0 or 1.
+        weights: float `(N,)` >= 0, of the rows.
+        knots: int > 1. Of more, as many are taken, at even steps.
+
+    Returns:
+        Places and values, float `(m,)`; see `IsotonicScaling.set_curve`.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    # As the layer will see them.
+    odds = (logits[:, 1] - logits[:, 0]).astype("float32").astype("float64")
+    found = IsotonicRegression().fit(odds, labels, weights)
+    places, shares = found.X_thresholds_, found.y_thresholds_
+    if len(places) > knots:
+        kept = np.unique(np.linspace(0, len(places) - 1, knots).round())
+        places, shares = places[kept.astype(int)], shares[kept.astype(int)]
+    least = 1 / (len(labels) + 2)
+    shares = np.clip(shares, least, 1 - least)
+    return places, np.log(shares) - np.log1p(-shares)
+
+
+def _cut(model: keras.Model, kind: type, owner: str) -> tuple[Any, keras.Model]:
     """The layer, and the model up to it."""
     # A graph of its own: the layer may have been called in others too.
-    graph = graph_of(model, OWNER)
-    calls = calls_of(graph, TemperatureScaling)
+    graph = graph_of(model, owner)
+    calls = calls_of(graph, kind)
     require(
         len(calls) == 1,
-        OWNER,
-        "`model` must have one TemperatureScaling, called once.",
+        owner,
+        f"`model` must have one {kind.__name__}, called once.",
         layers=[node.operation.name for node in calls],
     )
     (node,) = calls
@@ -127,7 +183,7 @@ def _cut(model: keras.Model) -> tuple[TemperatureScaling, keras.Model]:
 
 
 def _collect(
-    logits_of: keras.Model, data: Any, batch_size: int
+    logits_of: keras.Model, data: Any, batch_size: int, owner: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits `(N, C)`, labels `(N,)` and weights `(N,)`, in float64."""
     data = getattr(data, "arrays", data)
@@ -147,7 +203,7 @@ def _collect(
         len(labels) == len(logits) > 0
         and np.issubdtype(labels.dtype, np.integer)
         and 0 <= labels.min() <= labels.max() < num_classes,
-        OWNER,
+        owner,
         "labels must be a class number for each row of logits.",
         labels_shape=labels.shape,
         labels_dtype=str(labels.dtype),

@@ -1,9 +1,14 @@
 """Calibration that is put under the contract."""
 
-from moe_keras.layers import TemperatureScaling
+from moe_keras.layers import IsotonicScaling, TemperatureScaling
 from tests.tools import draw
 
 CASES = {
+    "isotonic": (
+        IsotonicScaling,
+        lambda: {"max_knots": 5},
+        (draw(8, 2),),
+    ),
     "temperature": (
         TemperatureScaling,
         lambda: {"temperature": 2.5},

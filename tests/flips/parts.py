@@ -12,6 +12,7 @@ from moe_keras.layers import (
     DenseExpert,
     EmbeddedExperts,
     ForestExpert,
+    IsotonicScaling,
     LogitFusion,
     ModelExpert,
     NGramExpert,
@@ -232,5 +233,6 @@ FLIPS = {
             },
         ),
     ),
+    IsotonicScaling: (draw(4, 2), flips({}, {"max_knots": 5})),
     TemperatureScaling: (draw(4, 5), flips({}, {"temperature": 2.0})),
 }
