@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "repeatable",
     # JAX compiles every operation anew for every shape.
-    max_examples=3 if keras.backend.backend() == "jax" else 25,
+    max_examples=2 if keras.backend.backend() == "jax" else 25,
     deadline=None,
     derandomize=True,
     database=None,
