@@ -1,5 +1,6 @@
 """A router that reads features of the inputs: g = gate(features(x))."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from moe_keras.layers.gates_record import (
     record_gates,
     record_picks,
 )
+from moe_keras.layers.keeping import serialize_kept
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost, count_layer
 
@@ -92,6 +94,22 @@ class FeatureGating(Gate):
     def couples_rows(self) -> bool:
         """Whether the gate does."""
         return self.gate.couples_rows
+
+    @property
+    def router(self) -> Gate:
+        """That of the gate."""
+        return self.gate.router
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        return {
+            **self.get_config(),
+            "gate": serialize_kept(self.gate, indices),
+        }
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self.gate, indices)]
 
     def build(self, input_shape: Any) -> None:
         if not self.features.built:

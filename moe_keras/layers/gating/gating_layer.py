@@ -1,5 +1,6 @@
 """The router: gates = softmax(x W / temperature), all of them or the k best."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ from keras import ops
 
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.registration import register
-from moe_keras.layers.router_checks import check_router
+from moe_keras.layers.router_checks import check_router, kept_router
 from moe_keras.layers.router_losses import RouterLosses
 from moe_keras.layers.router_scores import SCORES, router_initializer
 from moe_keras.ops import gating, service
@@ -179,6 +180,12 @@ class GatingLayer(Gate):
             self.selection_bias = self.add_router_weight(
                 (self.num_experts,), "zeros", "selection_bias", trainable=False
             )
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        return kept_router(super().kept_config(indices))
+
+    def shared_weights(self) -> list[Any]:
+        return SCORES[self.scores].shared(self)
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None

@@ -1,6 +1,7 @@
 """No router: every row gets the same gates, 1/E each or given ones."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -88,6 +89,20 @@ class UniformGating(Gate):
     def assumed_load(self) -> list[float]:
         """1 for an expert with a weight: it is reached by every row."""
         return [float(share > 0) for share in self._shares]
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        config = super().kept_config(indices)
+        if self.given_weights is not None:
+            kept = [self.given_weights[index] for index in indices]
+            require(
+                sum(kept) > 0,
+                "UniformGating",
+                "an expert that is kept must have a weight above 0.",
+                weights=self.given_weights,
+                indices=list(indices),
+            )
+            config["weights"] = kept
+        return config
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
