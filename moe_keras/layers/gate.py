@@ -133,9 +133,9 @@ class Gate(KeepsExperts, keras.layers.Layer):
         """Share of the rows that reach each expert, where none is measured."""
         return [self.choices / self.num_experts] * self.num_experts
 
-    @property
-    def router(self) -> "Gate":
+    def find_router(self) -> "Gate":
         """The gate that chooses: this one, or one inside."""
+        # No property, as Keras saves what it finds in these.
         return self
 
     def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:

@@ -51,5 +51,5 @@ class KeepsParts(KeepsExperts):
     def count_own(self, indices: Sequence[int]) -> int:
         """Load by expert, entropy and dropped share, of a sparse gate."""
         mixture: Any = self
-        sparse = mixture.gate.router.keep(indices).is_sparse
+        sparse = mixture.gate.find_router().keep(indices).is_sparse
         return len(indices) + 2 if sparse else 0

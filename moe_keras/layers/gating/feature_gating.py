@@ -95,10 +95,9 @@ class FeatureGating(Gate):
         """Whether the gate does."""
         return self.gate.couples_rows
 
-    @property
-    def router(self) -> Gate:
+    def find_router(self) -> Gate:
         """That of the gate."""
-        return self.gate.router
+        return self.gate.find_router()
 
     def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
         return {
