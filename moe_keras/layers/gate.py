@@ -11,6 +11,7 @@ from moe_keras.layers.gates_record import note_gates, note_picks
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.ops import service
+from moe_keras.ops.cost import Cost, count_layer
 
 LEVELS = ("auto", "sample", "position")
 
@@ -143,6 +144,12 @@ class Gate(KeepsExperts, keras.layers.Layer):
         if config.get("top_k") is not None:
             config["top_k"] = min(config["top_k"], len(indices))
         return config
+
+    def count_kept_cost(self, shapes: Any, indices: Sequence[int]) -> Cost:
+        """Multiply-adds per example of `keep(indices)`; see `count_layer`."""
+        kept = self.keep(indices)
+        kept.serves_samples = self.serves_samples
+        return count_layer(kept, shapes)
 
     @property
     def router_dtype(self) -> str:

@@ -154,6 +154,14 @@ class FeatureGating(Gate):
             self.gate, [self._features_shape(shapes[0])], load
         )
 
+    def count_kept_cost(self, shapes: Any, indices: Sequence[int]) -> Cost:
+        """See `Gate`."""
+        self.gate.serves_samples = self.serves_samples
+        features_shape = self._features_shape(shapes[0])
+        return count_layer(self.features, shapes) + self.gate.count_kept_cost(
+            [features_shape], indices
+        )
+
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         self.gate.serves_samples = self.serves_samples
         shape = self._features_shape(input_shape)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from moe_keras.layers.gate import Gate
+from moe_keras.layers.gates_record import note_scores
 from moe_keras.layers.registration import register
 from moe_keras.layers.router_checks import check_router, kept_router
 from moe_keras.layers.router_losses import RouterLosses
@@ -194,6 +195,7 @@ class GatingLayer(Gate):
             rows = self._jitter(rows)
             in_service = self._drop_experts(in_service)
         logits = SCORES[self.scores].score(self, rows) / self.temperature
+        note_scores(self, logits)
         selection, scale = logits, None
         if self.noisy and training:
             scale = gating.noise_scale(ops.matmul(rows, self.noise_kernel))

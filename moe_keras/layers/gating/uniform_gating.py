@@ -73,12 +73,12 @@ class UniformGating(Gate):
             num_experts=num_experts,
         )
         total = sum(shares)
-        self._shares = [weight / total for weight in shares]
+        self.shares = [weight / total for weight in shares]
 
     @property
     def choices(self) -> int:
         """K: how many experts have a weight above 0."""
-        return sum(share > 0 for share in self._shares)
+        return sum(share > 0 for share in self.shares)
 
     @property
     def learns_by_scale(self) -> bool:
@@ -88,7 +88,7 @@ class UniformGating(Gate):
     @property
     def assumed_load(self) -> list[float]:
         """1 for an expert with a weight: it is reached by every row."""
-        return [float(share > 0) for share in self._shares]
+        return [float(share > 0) for share in self.shares]
 
     def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
         config = super().kept_config(indices)
@@ -107,7 +107,7 @@ class UniformGating(Gate):
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
     ) -> tuple[Any, Any]:
-        shares = ops.convert_to_tensor(self._shares, dtype=self.router_dtype)
+        shares = ops.convert_to_tensor(self.shares, dtype=self.router_dtype)
         if in_service is not None:
             kept = ops.where(in_service, shares, 0.0)
             total = ops.sum(kept, axis=-1, keepdims=True)
