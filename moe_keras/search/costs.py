@@ -16,6 +16,7 @@ from moe_keras.ops.cost import (
 )
 from moe_keras.quiet import without_log
 from moe_keras.runner.latency import single_rows, time_calls
+from moe_keras.search.routers import SmallerRouters, have_weight
 
 OWNER = "select_experts"
 
@@ -64,9 +65,13 @@ def multiply_add_cost(graph: keras.Model, holder: Any, inputs: Any) -> CostOf:
     rest = count_multiply_adds(graph).active - whole
     rest += nobody - count_layer(gate, shapes).active
 
+    routers, gating = SmallerRouters(gate), dict[tuple[int, ...], float]()
+
     def cost_of(indices: Sequence[int]) -> float:
-        routed = _sum_of_reached(gate, alone, indices)
-        return rest + gate.count_kept_cost(shapes, indices).active + routed
+        key = routers.key(indices)
+        if key not in gating:
+            gating[key] = gate.count_kept_cost(shapes, key).active
+        return rest + gating[key] + _sum_of_reached(routers, alone, indices)
 
     return cost_of
 
@@ -87,15 +92,16 @@ def latency_cost(graph: keras.Model, holder: Any, inputs: Any) -> CostOf:
     first = next([place] for place in everyone if have_weight(gate, [place]))
     slow = _time(graph, rows)
     fast = _time(keep_experts(graph, first, holder), rows)
-    most = _sum_of_reached(gate, alone, everyone)
-    least = _sum_of_reached(gate, alone, first)
+    routers = SmallerRouters(gate)
+    most = _sum_of_reached(routers, alone, everyone)
+    least = _sum_of_reached(routers, alone, first)
     scale = (slow - fast) / (most - least) if most != least else 1.0
     if scale <= 0:
         scale = 1.0
     rest = max(0.0, fast - scale * least)
 
     def cost_of(indices: Sequence[int]) -> float:
-        return rest + scale * _sum_of_reached(gate, alone, indices)
+        return rest + scale * _sum_of_reached(routers, alone, indices)
 
     return cost_of
 
@@ -108,9 +114,9 @@ COSTS = {
 
 
 def _sum_of_reached(
-    gate: Any, alone: Sequence[float], indices: Sequence[int]
+    routers: SmallerRouters, alone: Sequence[float], indices: Sequence[int]
 ) -> float:
-    load = gate.find_router().keep(indices).assumed_load
+    load = routers.of(indices).assumed_load
     return sum(
         share * alone[index] for share, index in zip(load, indices, strict=True)
     )
@@ -130,12 +136,6 @@ def _check_removal_pays(gate: Any, alone: Sequence[float], cost: str) -> None:
         num_experts=router.num_experts,
         choices=router.choices,
     )
-
-
-def have_weight(gate: Any, indices: Sequence[int]) -> bool:
-    """Whether a gate whose weights are given can do with these experts."""
-    weights = getattr(gate.find_router(), "given_weights", None)
-    return weights is None or any(weights[index] > 0 for index in indices)
 
 
 def _time_experts(

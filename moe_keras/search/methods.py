@@ -53,16 +53,17 @@ def search_backward(
 def search_random(
     subsets: Subsets, evaluations: int, rng: np.random.Generator
 ) -> list[Subset]:
-    """Draw subsets, until as many different ones as asked were evaluated."""
-    steps: list[Subset] = []
+    """Draw subsets, until as many different ones as asked are there."""
+    drawn: dict[Subset, None] = {}
     for _ in range(TRIES * evaluations):
-        if subsets.evaluations >= evaluations:
+        if len(drawn) == evaluations:
             break
-        drawn = subsets.draw(rng)
-        if drawn and (
-            not steps or subsets.loss(drawn) < subsets.loss(steps[-1])
-        ):
-            steps.append(drawn)
+        drawn[subsets.draw(rng)] = None
+    subsets.ask(list(drawn))
+    steps: list[Subset] = []
+    for kept in drawn:
+        if not steps or subsets.loss(kept) < subsets.loss(steps[-1]):
+            steps.append(kept)
     return steps
 
 

@@ -37,9 +37,11 @@ class SearchBar:
     ) -> None:
         self._progress.stop()
 
-    def advance(self, loss: float) -> None:
-        """One more subset was evaluated."""
-        self._lowest = min(self._lowest, loss)
+    def advance(self, losses: list[float]) -> None:
+        """So many more subsets were evaluated."""
+        self._lowest = min(self._lowest, *losses)
         self._progress.update(
-            self._task, advance=1, loss=f"lowest loss {self._lowest:.4f}"
+            self._task,
+            advance=len(losses),
+            loss=f"lowest loss {self._lowest:.4f}",
         )

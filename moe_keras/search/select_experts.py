@@ -13,14 +13,15 @@ from moe_keras.errors import require, require_counts
 from moe_keras.layers import HashGating, HierarchicalGating
 from moe_keras.layers.gate import Gate
 from moe_keras.lifecycle import find_mixture, keep_experts
-from moe_keras.search.costs import COSTS, CostOf, have_weight, mixture_in
+from moe_keras.search.costs import COSTS, CostOf, mixture_in
 from moe_keras.search.evaluation import evaluation_of
 from moe_keras.search.fine_tuning import DEFAULT_STAGES, check_tuning, fine_tune
 from moe_keras.search.log_loss import read_data
 from moe_keras.search.methods import METHODS, MOST_EXHAUSTIVE
+from moe_keras.search.routers import have_weight
 from moe_keras.search.search_bar import SearchBar
 from moe_keras.search.selection import Selection
-from moe_keras.search.subsets import Subset, Subsets
+from moe_keras.search.subsets import Subset, Subsets, batches
 from moe_keras.training.graph import calls_of, graph_of
 from moe_keras.training.stage import Stage
 
@@ -101,7 +102,7 @@ def select_experts(
     _check_affordable(budgets, holder.num_experts, cost_of, cost)
     evaluate = evaluation_of(graph, holder, rows, from_logits, batch_size)
     everyone = tuple(range(holder.num_experts))
-    known = {everyone: evaluate(everyone)}
+    known = dict(zip([everyone], evaluate([everyone]), strict=True))
     require(
         math.isfinite(known[everyone]),
         OWNER,
@@ -111,14 +112,15 @@ def select_experts(
     found = []
     with SearchBar(method, verbose) as bar:
 
-        def loss_of(kept: Subset) -> float:
-            if kept not in known:
-                known[kept] = evaluate(kept)
-                bar.advance(known[kept])
-            return known[kept]
+        def losses_of(subsets: Sequence[Subset]) -> list[float]:
+            new = [kept for kept in subsets if kept not in known]
+            for some in batches(new):
+                known.update(zip(some, evaluate(some), strict=True))
+                bar.advance([known[kept] for kept in some])
+            return [known[kept] for kept in subsets]
 
         for limit in budgets:
-            subsets = Subsets(len(everyone), loss_of, cost_of, limit)
+            subsets = Subsets(len(everyone), losses_of, cost_of, limit)
             rng = np.random.default_rng(seed)
             steps = METHODS[method](subsets, evaluations, rng)
             smaller = partial(keep_experts, graph, mixture=holder)
@@ -142,8 +144,10 @@ def _select(
     return Selection(
         indices=best,
         loss=subsets.loss(best),
-        cost=subsets.cost(best),
-        path=tuple((subsets.cost(kept), subsets.loss(kept)) for kept in steps),
+        cost=subsets.cost_of(best),
+        path=tuple(
+            (subsets.cost_of(kept), subsets.loss(kept)) for kept in steps
+        ),
         evaluations=subsets.evaluations,
         model=smaller(best),
         budget=subsets.budget,

@@ -1,6 +1,7 @@
 """Subsets of experts: which are within a budget, and how good they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -8,13 +9,23 @@ from moe_keras.search.costs import CostOf
 
 Subset = tuple[int, ...]
 
+# Subsets that are evaluated before a progress bar moves.
+AT_ONCE = 64
+
+
+def batches(subsets: Sequence[Subset]) -> Iterator[list[Subset]]:
+    """Some at a time, each time of one size."""
+    for _, same in groupby(sorted(set(subsets), key=len), key=len):
+        while some := list(islice(same, AT_ONCE)):
+            yield some
+
 
 class Subsets:
     """The subsets of E experts within a budget, each evaluated once.
 
     Args:
         num_experts: int > 0, E.
-        evaluate: from a subset to its loss, remembered by the caller.
+        evaluate: from subsets to their losses, remembered by the caller.
         cost_of: from a subset to its cost.
         budget: float, the most that a subset may cost.
     """
@@ -22,7 +33,7 @@ class Subsets:
     def __init__(
         self,
         num_experts: int,
-        evaluate: Callable[[Subset], float],
+        evaluate: Callable[[Sequence[Subset]], list[float]],
         cost_of: CostOf,
         budget: float,
     ):
@@ -37,12 +48,15 @@ class Subsets:
         """Whether a subset that is not empty is within the budget."""
         return len(kept) > 0 and self.cost_of(kept) <= self.budget
 
-    def loss(self, kept: Sequence[int]) -> float:
+    def loss(self, kept: Subset) -> float:
         """The loss of a subset, evaluated at most once."""
-        subset = tuple(sorted(kept))
-        if subset not in self._losses:
-            self._losses[subset] = self._evaluate(subset)
-        return self._losses[subset]
+        self.ask([kept])
+        return self._losses[kept]
+
+    def ask(self, subsets: Sequence[Subset]) -> None:
+        """Evaluate several, which takes less time than one by one."""
+        new = [kept for kept in subsets if kept not in self._losses]
+        self._losses.update(zip(new, self._evaluate(new), strict=True))
 
     @property
     def evaluations(self) -> int:
@@ -51,11 +65,10 @@ class Subsets:
 
     def best(self, subsets: Sequence[Subset]) -> Subset:
         """The one with the lowest loss; of equals the cheapest, then first."""
-        return min(subsets, key=lambda kept: (self.loss(kept), self.cost(kept)))
-
-    def cost(self, kept: Sequence[int]) -> float:
-        """The cost of a subset."""
-        return self.cost_of(tuple(sorted(kept)))
+        self.ask(subsets)
+        return min(
+            subsets, key=lambda kept: (self.loss(kept), self.cost_of(kept))
+        )
 
     def fill(self, order: Sequence[int], size: int) -> Subset:
         """As many experts of an order, first come, as fit, `size` at most."""
