@@ -111,6 +111,7 @@ def select_experts(
     )
     found = []
     with SearchBar(method, verbose) as bar:
+        bar.advance([known[everyone]])
 
         def losses_of(subsets: Sequence[Subset]) -> list[float]:
             new = [kept for kept in subsets if kept not in known]
