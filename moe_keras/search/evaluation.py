@@ -146,7 +146,7 @@ class CachedExperts:
         outputs = _pick(self._outputs, places, axis)
         fused = self._mixture.fusion([ops.convert_to_tensor(outputs), gates])
         if self._mixture.shared is not None:
-            fused = fused + self._shared
+            fused = fused + ops.convert_to_tensor(self._shared)
         if self._back is None:
             return _array(fused)
         # The rest of the model knows one axis of rows.
@@ -183,6 +183,7 @@ class CachedExperts:
         if self._bias is not None:
             middle = (1,) * (scores.ndim - 2)
             bias = self._bias[places].reshape(len(places), *middle, -1)
+            bias = ops.convert_to_tensor(bias)
         gates, _, _ = choose_gates(
             ops.convert_to_tensor(scores),
             kept.top_k,

@@ -88,7 +88,7 @@ def test_every_cached_gate(kind):
         {"dispatch": "dense", "experts": mixed(), "gate": GatingLayer(5, 2)},
         {"dispatch": "gather", "gate": GatingLayer(4, 2)},
     ],
-    ids=str,
+    ids=["linear", "logarithmic", "attention", "shared", "banks", "gather"],
 )
 def test_fusions_shared_paths_banks_and_dispatches(options):
     check_all(model_of(mixture_of(**options)))
