@@ -14,7 +14,6 @@ from moe_keras.demo.contest import CONTESTANTS
 from moe_keras.insight import classification_scores
 from moe_keras.ops.cost import count_multiply_adds
 
-
 TWO = pytest.param((0, 1), marks=pytest.mark.slow, id="two seeds")
 
 
