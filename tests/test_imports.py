@@ -25,7 +25,7 @@ RANKS = [
     {"data"},
     {"training"},
     {"lifecycle", "insight", "export"},
-    {"runner"},
+    {"estimators", "runner"},
     {"search", "prediction"},
     {"cards"},
     {"demo"},

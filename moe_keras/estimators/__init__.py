@@ -1,0 +1,3 @@
+"""Mixtures as estimators of scikit-learn."""
+
+from moe_keras.estimators.moe_classifier import MoEClassifier as MoEClassifier
