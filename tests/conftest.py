@@ -9,10 +9,12 @@ import keras
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.slow import SLOW, names_of
+
 settings.register_profile(
     "repeatable",
     # JAX compiles every operation anew for every shape.
-    max_examples=3 if keras.backend.backend() == "jax" else 25,
+    max_examples=2 if keras.backend.backend() == "jax" else 25,
     deadline=None,
     derandomize=True,
     database=None,
@@ -23,6 +25,12 @@ settings.register_profile(
     ],
 )
 settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if names_of(item.nodeid) & SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

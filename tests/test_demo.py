@@ -14,12 +14,14 @@ from moe_keras.demo.contest import CONTESTANTS
 from moe_keras.insight import classification_scores
 from moe_keras.ops.cost import count_multiply_adds
 
+TWO = pytest.param((0, 1), marks=pytest.mark.slow, id="two seeds")
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+
+@pytest.fixture(scope="module", params=[pytest.param((0,), id="a seed"), TWO])
+def finished(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     console = Console(record=True, width=80, file=io.StringIO())
-    results = run_demo(folder, seeds=(0, 1), epochs=1, console=console)
+    results = run_demo(folder, seeds=request.param, epochs=1, console=console)
     return folder, results, console.export_text()
 
 
@@ -38,10 +40,11 @@ def test_it_leaves_every_file(finished):
 
 
 def test_results_are_those_of_the_saved_model(finished):
-    folder, _, _ = finished
+    folder, results, _ = finished
     rows = json.loads((folder / "results.json").read_text())
-    assert [row["contestant"] for row in rows] == [*CONTESTANTS, *CONTESTANTS]
-    assert [row["seed"] for row in rows] == [0] * 4 + [1] * 4
+    seeds = len(results) // 4
+    assert [row["contestant"] for row in rows] == [*CONTESTANTS] * seeds
+    assert [row["seed"] for row in rows] == [0] * 4 + [1] * 4 * (seeds - 1)
     model = keras.saving.load_model(folder / "model.keras")
     test = load_digits().test
     scores = classification_scores(
@@ -58,10 +61,12 @@ def test_the_report_and_the_terminal_say_the_same(finished):
     report = (folder / "report.md").read_text()
     mixtures = [r for r in results if r.contestant == "mixture"]
     accuracies = [100 * r.scores["accuracy"] for r in mixtures]
-    mean, sd = np.mean(accuracies), np.std(accuracies, ddof=1)
-    assert f"{mean:.2f} ± {sd:.2f}" in report
+    mean = np.mean(accuracies)
     assert f"{mean:.2f}" in printed
-    assert f"± {sd:.2f}" in printed
+    if len(accuracies) > 1:
+        sd = np.std(accuracies, ddof=1)
+        assert f"{mean:.2f} ± {sd:.2f}" in report
+        assert f"± {sd:.2f}" in printed
     assert "…" not in printed
     assert "largest difference over 360 test images" in printed
     for contestant in CONTESTANTS:

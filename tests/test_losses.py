@@ -10,8 +10,6 @@ from moe_keras.losses import averaged_loss, expert_losses, mixture_likelihood
 from tests.gradients import gradients_of, random_projection
 from tests.tools import assert_close, draw, numpy_of, random_gates
 
-pytestmark = pytest.mark.jax
-
 STEP = 1e-6
 OF_MIXTURES = {
     "likelihood": mixture_likelihood,
@@ -57,6 +55,7 @@ def examples(*leading, dtype="float32"):
     return logits, gates, labels
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize("leading", [(6,), (2, 3)])
 @pytest.mark.parametrize("kind", OF_MIXTURES)
 def test_losses_of_mixtures_are_the_loops(kind, leading):
@@ -70,6 +69,7 @@ def test_losses_of_mixtures_are_the_loops(kind, leading):
     assert_close(losses, by_loop(kind, logits, gates, labels))
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize("leading", [(6,), (2, 3)])
 def test_losses_of_experts_are_the_loops(leading):
     logits, _, labels = examples(*leading)

@@ -1,5 +1,6 @@
 """Several banks of different kinds as one: their expert axes joined."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -165,6 +166,20 @@ class BankList:
                 shapes, None if load is None else load[start:end]
             )
         return cost
+
+    def split(
+        self, indices: Sequence[int]
+    ) -> list[tuple[ExpertBank, list[int]]]:
+        """The banks that hold some of these experts, with their own numbers.
+
+        Args:
+            indices: numbers in 0..E-1, ascending.
+        """
+        found = [
+            (bank, [index - start for index in indices if start <= index < end])
+            for bank, start, end in self._spans()
+        ]
+        return [(bank, own) for bank, own in found if own]
 
     def _spans(self) -> list[tuple[ExpertBank, int, int]]:
         """Each bank with its first expert and the one behind its last."""

@@ -12,13 +12,14 @@ from moe_keras.layers.input_checks import (
     check_floats,
     check_mask,
 )
+from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.ops import kernels
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
 from moe_keras.ops.dispatch import SortedPlan, map_groups
 
 
-class ExpertBank(keras.layers.Layer):
+class ExpertBank(KeepsExperts, keras.layers.Layer):
     """Base class of the banks: `num_experts` functions of one kind.
 
     A subclass says what one expert does to rows `(N, *row)`: `build_bank`,
@@ -41,10 +42,9 @@ class ExpertBank(keras.layers.Layer):
             sorted by expert, and the result is `(M, *R)`.
         mask: bool or None, for experts that read sequences.
         dispatch: `"auto"` or `"dense"`, with gates: whether only the chosen
-            rows are computed, or all, and those not chosen are cleared (which
-            is all that JAX, whose shapes are static, can do). `"slots"`:
-            `inputs` are buffers `(E, C, *row)`, one for each expert, and the
-            result is `(E, C, *R)`.
+            rows are computed, or all, and those not chosen are cleared (all
+            that JAX can do, whose shapes are static). `"slots"`: `inputs` are
+            buffers `(E, C, *row)`, one per expert; the result is `(E, C, *R)`.
         experts: int `(N, K)` or None; with it, `inputs` are rows `(N, *row)`
             and the result is `(N, K, *R)`, of the experts of each row (where
             `can_pick`; E marks "no expert", whose output is arbitrary).

@@ -1,5 +1,6 @@
 """What all gates share: which rows get gates of their own, padding, dtype."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,12 +9,14 @@ from keras import ops
 from moe_keras.errors import is_count, require
 from moe_keras.layers.gates_record import note_gates, note_picks
 from moe_keras.layers.input_checks import check_floats, check_mask
+from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.ops import service
+from moe_keras.ops.cost import Cost, count_layer
 
 LEVELS = ("auto", "sample", "position")
 
 
-class Gate(keras.layers.Layer):
+class Gate(KeepsExperts, keras.layers.Layer):
     """Base class of the gates: inputs `(..., D)` to gates `(..., E)`.
 
     A subclass implements `build` and `gate_rows`. It works in at least float32
@@ -44,6 +47,7 @@ class Gate(keras.layers.Layer):
         infinity has `choices` gates of NaN, and counts in no loss.
     """
 
+    expert_axis = -1
     # Whether a row's gates depend on the other rows of the batch.
     couples_rows = False
     # Whether it computes with its inputs, and cannot read identifiers.
@@ -129,6 +133,23 @@ class Gate(keras.layers.Layer):
     def assumed_load(self) -> list[float]:
         """Share of the rows that reach each expert, where none is measured."""
         return [self.choices / self.num_experts] * self.num_experts
+
+    def find_router(self) -> "Gate":
+        """The gate that chooses: this one, or one inside."""
+        # No property, as Keras saves what it finds in these.
+        return self
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        config = super().kept_config(indices)
+        if config.get("top_k") is not None:
+            config["top_k"] = min(config["top_k"], len(indices))
+        return config
+
+    def count_kept_cost(self, shapes: Any, indices: Sequence[int]) -> Cost:
+        """Multiply-adds per example of `keep(indices)`; see `count_layer`."""
+        kept = self.keep(indices)
+        kept.serves_samples = self.serves_samples
+        return count_layer(kept, shapes)
 
     @property
     def router_dtype(self) -> str:

@@ -17,6 +17,10 @@ _open_record: ContextVar[dict[str, Any] | None] = ContextVar(
 
 _open_picks: ContextVar[list[Any] | None] = ContextVar("picks", default=None)
 
+_open_scores: ContextVar[tuple[Any, list[Any]]] = ContextVar(
+    "scores", default=(None, [])
+)
+
 _open_outputs: ContextVar["ExpertOutputs | None"] = ContextVar(
     "outputs", default=None
 )
@@ -80,6 +84,31 @@ def note_picks(picks: Any) -> None:
     record = _open_picks.get()
     if record is not None:
         record.append(picks)
+
+
+@contextmanager
+def record_scores(router: Any) -> Iterator[list[Any]]:
+    """Collect a router's logits `(..., E)`, before experts are chosen.
+
+    Args:
+        router: the gate that is watched; others that run inside are not.
+
+    Yields:
+        A list with an item for each of its calls.
+    """
+    record: list[Any] = []
+    token = _open_scores.set((router, record))
+    try:
+        yield record
+    finally:
+        _open_scores.reset(token)
+
+
+def note_scores(router: Any, logits: Any) -> None:
+    """Hand `logits` to the record that is open for this router, if one is."""
+    watched, record = _open_scores.get()
+    if watched is router:
+        record.append(logits)
 
 
 class ExpertOutputs:

@@ -31,13 +31,14 @@ from moe_keras.layers.mixture_checks import (
     check_width,
     read_banks,
 )
+from moe_keras.layers.mixture_keeping import KeepsParts
 from moe_keras.layers.registration import register
 from moe_keras.layers.routing_stats import RoutingMetric, RoutingStats
 from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MixtureOfExperts(keras.layers.Layer):
+class MixtureOfExperts(KeepsParts, keras.layers.Layer):
     """y = sum_e g_e(x) f_e(x), plus a shared path if there is one.
 
     The banks may be of different kinds as long as one expert's output has the

@@ -1,5 +1,6 @@
 """Feed-forward block of experts: y = sum_e g_e(x) f_e(x) + s(x) + x W."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,11 @@ from moe_keras.layers.calls import read_layers
 from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.gating.gating_layer import GatingLayer
 from moe_keras.layers.initializers import numbered
+from moe_keras.layers.keeping import (
+    KeepsExperts,
+    serialize_kept,
+    serialize_unbuilt,
+)
 from moe_keras.layers.mixture_checks import check_capacity, check_parts
 from moe_keras.layers.mixture_of_experts import MixtureOfExperts
 from moe_keras.layers.registration import register
@@ -17,7 +23,7 @@ from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MoEFeedForward(keras.layers.Layer):
+class MoEFeedForward(KeepsExperts, keras.layers.Layer):
     """Drop-in for the feed-forward block of a Transformer, `(..., D)` both.
 
     A `MixtureOfExperts` of `DenseExpert(D, num_experts, hidden_units)` whose
@@ -229,6 +235,19 @@ class MoEFeedForward(keras.layers.Layer):
             if path is not None:
                 cost += count_layer(path, shapes)
         return cost
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        config = super().kept_config(indices)
+        if self.top_k is not None:
+            config["top_k"] = min(self.top_k, len(indices))
+        if not self._own_gate:
+            config["gate"] = serialize_kept(self.gate, indices)
+        return {**config, "fusion": serialize_unbuilt(self.fusion)}
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self.mixture, indices)]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return tuple(input_shape)

@@ -95,6 +95,9 @@ class NGramBank(ExpertBank):
         )
         self.build_tables()
 
+    def shared_weights(self) -> list[Any]:
+        return [self.keys]
+
     def read_keys(self, rows: Any, mask: Any = None) -> Any:
         """The distinct n-grams of texts, known or not.
 

@@ -112,3 +112,16 @@ def _check_together(layer: Any) -> None:
         load_loss=layer.load_loss,
         load_bias=layer.load_bias,
     )
+
+
+def kept_router(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration in which `top_k` is less than it was, made sound.
+
+    What no longer goes with it acts on a choice that is not made any more.
+    """
+    if config["top_k"] == 1:
+        # Of a single expert both orders give 1.
+        config["order"] = "softmax_top_k"
+    if config["top_k"] == config["num_experts"]:
+        config["load_loss"] = 0.0
+    return config

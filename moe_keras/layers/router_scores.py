@@ -40,6 +40,11 @@ class LinearScores:
         return ops.matmul(rows, layer.kernel)
 
     @staticmethod
+    def shared(layer: Any) -> list[Any]:
+        """The weights that are not one expert's each."""
+        return []
+
+    @staticmethod
     def count(layer: Any, width: int) -> int:
         """Multiply-adds per row."""
         return width * layer.num_experts
@@ -65,6 +70,11 @@ class _ProjectedScores:
         setattr(layer, cls.vectors, vectors)
 
     @staticmethod
+    def shared(layer: Any) -> list[Any]:
+        """The weights that are not one expert's each."""
+        return [layer.kernel]
+
+    @staticmethod
     def count(layer: Any, width: int) -> int:
         """Multiply-adds per row."""
         return layer.score_units * (width + layer.num_experts)
@@ -82,6 +92,11 @@ class CosineScores(_ProjectedScores):
         layer.log_scale = layer.add_router_weight(
             (), keras.initializers.Constant(start), "log_scale"
         )
+
+    @staticmethod
+    def shared(layer: Any) -> list[Any]:
+        """The weights that are not one expert's each."""
+        return [layer.kernel, layer.log_scale]
 
     @staticmethod
     def score(layer: Any, rows: Any) -> Any:

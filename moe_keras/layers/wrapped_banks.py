@@ -1,5 +1,6 @@
 """Banks behind something that all their experts share, as one bank."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.layers.keeping import serialize_kept
 from moe_keras.ops.cost import Cost
 
 
@@ -117,6 +119,16 @@ class WrappedBanks(ExpertBank):
         inner = self.prepared_shape(inputs_shape)
         cost = Cost(round(max(1, passes) * shared), passes * shared)
         return cost + self.banks.count_cost(inner, leading, load)
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        kept = self.banks.split(indices)
+        experts = [serialize_kept(bank, own) for bank, own in kept]
+        return {**self.get_config(), "experts": experts}
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return list(self.banks.split(indices))
 
     def widths(self) -> dict[str, Any]:
         """Those of the first inner bank, which `single_expert` scales."""

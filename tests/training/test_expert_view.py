@@ -31,7 +31,6 @@ def model_of(*layers, shape=(WIDTH,)):
 
 
 @pytest.mark.parametrize("top_k", [None, 2, 1])
-@pytest.mark.jax
 def test_it_is_the_model_and_what_is_inside(top_k):
     model, (inputs, _) = build(top_k), data()
     view = with_expert_outputs(model)

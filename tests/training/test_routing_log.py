@@ -11,8 +11,6 @@ from moe_keras.layers.routing_stats import MOMENTUM
 from moe_keras.training import RoutingLog
 from tests.tools import BACKEND, numpy_of
 
-pytestmark = pytest.mark.jax
-
 FIGURES = ("max_load", "dead", "entropy", "dropped")
 
 
@@ -49,6 +47,7 @@ def test_the_figures_by_loop():
     assert figures["dead"] == 0
 
 
+@pytest.mark.jax
 def test_dead_experts_are_counted():
     _, moe = build()
     gates = np.zeros((5, 4), "float32")
@@ -60,6 +59,7 @@ def test_dead_experts_are_counted():
     assert float(numpy_of(figures["max_load"])) == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.jax
 def test_they_show_in_the_log_of_fit():
     model, _ = build()
     callbacks = [RoutingLog()] if BACKEND == "jax" else []

@@ -68,7 +68,6 @@ def fit(model, *stages, **options):
     )
 
 
-@pytest.mark.jax
 def test_the_history_is_one():
     model, look = build(), Look()
     history = fit(

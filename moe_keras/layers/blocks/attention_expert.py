@@ -1,5 +1,6 @@
 """Attention experts: Transformer encoders that read sequences."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -199,6 +200,11 @@ class AttentionExpert(ProjectedBank):
     def _count_inner(self, steps: int) -> int:
         """One inner expert on every position, and its part in the sum."""
         return steps * self.units * (2 * self.feed_forward_units + 1)
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self._encoders[index], None) for index in indices]
 
     def widths(self) -> dict[str, Any]:
         widths = {"feed_forward_units": self.feed_forward_units}

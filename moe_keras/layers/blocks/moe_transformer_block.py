@@ -1,5 +1,6 @@
 """Transformer block: x + attention(norm x), then x + experts(norm x)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,13 +8,14 @@ import keras
 from moe_keras.errors import require, require_counts, require_dropout
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.input_checks import check_floats, check_mask
+from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.layers.moe_feed_forward import MoEFeedForward
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MoETransformerBlock(keras.layers.Layer):
+class MoETransformerBlock(KeepsExperts, keras.layers.Layer):
     """Pre-norm Transformer block whose feed-forward part is a mixture.
 
     Args:
@@ -196,6 +198,21 @@ class MoETransformerBlock(keras.layers.Layer):
         """
         attention = count_layer(self.attention, [*shapes, *shapes])
         return attention + self.feed_forward.count_cost(shapes, load)
+
+    @property
+    def num_experts(self) -> int:
+        """E, of the feed-forward part."""
+        return self.feed_forward.num_experts
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        inner = self.feed_forward.kept_config(indices)
+        names = ("num_experts", "top_k", "gate", "fusion")
+        return {**self.get_config(), **{name: inner[name] for name in names}}
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self.feed_forward, indices)]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return tuple(input_shape)

@@ -1,5 +1,6 @@
 """Experts that each see their own shifted and turned copies in training."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 from moe_keras.errors import require
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.layers.keeping import serialize_kept
 from moe_keras.layers.registration import register
 
 OWNER = "AugmentedExperts"
@@ -144,6 +146,15 @@ class AugmentedExperts(ExpertBank):
 
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
         return self.experts.count_expert(row_shape)
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        experts = serialize_kept(self.experts, indices)
+        return {**self.get_config(), "experts": experts}
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self.experts, indices)]
 
     def widths(self) -> dict[str, Any]:
         """Those of the inner bank."""

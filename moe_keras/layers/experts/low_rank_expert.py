@@ -130,6 +130,9 @@ class LowRankExpert(ProductBank):
         """Those that each expert has of its own."""
         return list(self._own)
 
+    def shared_weights(self) -> list[Any]:
+        return list(self._shared)
+
     def formula(
         self, rows: Any, weights: list[Any], product: Any, training: Any
     ) -> Any:

@@ -1,6 +1,7 @@
 """Recurrent experts: GRU or LSTM networks that read sequences, or images."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -132,6 +133,11 @@ class RecurrentExpert(ProjectedBank):
         _, products = CELLS[self.cell]
         one = steps * products * self.units * (features + self.units)
         return one * (2 if self.bidirectional else 1)
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self._networks[index], None) for index in indices]
 
     def widths(self) -> dict[str, Any]:
         return {"units": self.units}

@@ -1,5 +1,6 @@
 """Experts choose rows: gates = softmax(x W) where an expert took the row."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -87,6 +88,11 @@ class ExpertChoiceGating(Gate):
     def assumed_load(self) -> list[float]:
         """Even: every expert takes c N / E rows."""
         return [self.capacity_factor / self.num_experts] * self.num_experts
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        config = super().kept_config(indices)
+        factor = min(self.capacity_factor, len(indices))
+        return {**config, "capacity_factor": factor}
 
     def build(self, input_shape: Any) -> None:
         LinearScores.build(self, self.check_width(input_shape))

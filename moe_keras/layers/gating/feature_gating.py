@@ -1,5 +1,6 @@
 """A router that reads features of the inputs: g = gate(features(x))."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from moe_keras.layers.gates_record import (
     record_gates,
     record_picks,
 )
+from moe_keras.layers.keeping import serialize_kept
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost, count_layer
 
@@ -93,6 +95,21 @@ class FeatureGating(Gate):
         """Whether the gate does."""
         return self.gate.couples_rows
 
+    def find_router(self) -> Gate:
+        """That of the gate."""
+        return self.gate.find_router()
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        return {
+            **self.get_config(),
+            "gate": serialize_kept(self.gate, indices),
+        }
+
+    def inside(
+        self, indices: Sequence[int]
+    ) -> list[tuple[Any, Sequence[int] | None]]:
+        return [(self.gate, indices)]
+
     def build(self, input_shape: Any) -> None:
         if not self.features.built:
             self.features.build(input_shape)
@@ -135,6 +152,14 @@ class FeatureGating(Gate):
         cost = count_layer(self.features, shapes)
         return cost + count_layer(
             self.gate, [self._features_shape(shapes[0])], load
+        )
+
+    def count_kept_cost(self, shapes: Any, indices: Sequence[int]) -> Cost:
+        """See `Gate`."""
+        self.gate.serves_samples = self.serves_samples
+        features_shape = self._features_shape(shapes[0])
+        return count_layer(self.features, shapes) + self.gate.count_kept_cost(
+            [features_shape], indices
         )
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

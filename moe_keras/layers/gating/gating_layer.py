@@ -1,13 +1,15 @@
 """The router: gates = softmax(x W / temperature), all of them or the k best."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from moe_keras.layers.gate import Gate
+from moe_keras.layers.gates_record import note_scores
 from moe_keras.layers.registration import register
-from moe_keras.layers.router_checks import check_router
+from moe_keras.layers.router_checks import check_router, kept_router
 from moe_keras.layers.router_losses import RouterLosses
 from moe_keras.layers.router_scores import SCORES, router_initializer
 from moe_keras.ops import gating, service
@@ -180,6 +182,12 @@ class GatingLayer(Gate):
                 (self.num_experts,), "zeros", "selection_bias", trainable=False
             )
 
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        return kept_router(super().kept_config(indices))
+
+    def shared_weights(self) -> list[Any]:
+        return SCORES[self.scores].shared(self)
+
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
     ) -> tuple[Any, Any]:
@@ -187,6 +195,7 @@ class GatingLayer(Gate):
             rows = self._jitter(rows)
             in_service = self._drop_experts(in_service)
         logits = SCORES[self.scores].score(self, rows) / self.temperature
+        note_scores(self, logits)
         selection, scale = logits, None
         if self.noisy and training:
             scale = gating.noise_scale(ops.matmul(rows, self.noise_kernel))

@@ -1,5 +1,6 @@
 """No router: the expert of a row is a hash of its identifier."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -80,6 +81,15 @@ class HashGating(Gate):
     def learns_by_scale(self) -> bool:
         """No: nothing is learned."""
         return False
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        require(
+            False,
+            "HashGating",
+            "a hash cannot do without an expert, and none can be removed.",
+            indices=list(indices),
+        )
+        return {}
 
     def build(self, input_shape: Any) -> None:
         if self.column is None:

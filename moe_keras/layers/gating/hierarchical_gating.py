@@ -1,8 +1,10 @@
 """Two levels: gate of an expert = gate of its group * gate in the group."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from moe_keras.errors import is_count, require
@@ -120,6 +122,37 @@ class HierarchicalGating(Gate):
         """Whether the groups' router, or both do; see `Gate`."""
         lone_group = self.top_groups == 1 and self.groups > 1
         return lone_group or super().learns_by_scale
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        config = self.get_config()
+        sizes = np.bincount(np.asarray(indices) // self.experts_per_group)
+        left = set(sizes[sizes > 0].tolist())
+        require(
+            len(left) == 1,
+            "HierarchicalGating",
+            "all groups that are kept must keep the same number of experts.",
+            indices=list(indices),
+            experts_by_group=sizes.tolist(),
+        )
+        config["groups"] = int(np.sum(sizes > 0))
+        (config["experts_per_group"],) = left
+        for name, most in (
+            ("top_groups", "groups"),
+            ("top_k", "experts_per_group"),
+        ):
+            if config[name] is not None:
+                config[name] = min(config[name], config[most])
+        return config
+
+    def copy_own(self, source: Any, indices: Sequence[int]) -> None:
+        groups = sorted({i // source.experts_per_group for i in indices})
+        for name, kept in (("group_kernel", groups), ("kernel", indices)):
+            kernel = ops.convert_to_numpy(getattr(source, name))
+            getattr(self, name).assign(kernel[:, kept])
+
+    def count_own(self, indices: Sequence[int]) -> int:
+        groups = {index // self.experts_per_group for index in indices}
+        return self.kernel.shape[0] * (len(groups) + len(indices))
 
     def build(self, input_shape: Any) -> None:
         width = self.check_width(input_shape)

@@ -1,6 +1,7 @@
 """No router: every row gets the same gates, 1/E each or given ones."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -72,12 +73,12 @@ class UniformGating(Gate):
             num_experts=num_experts,
         )
         total = sum(shares)
-        self._shares = [weight / total for weight in shares]
+        self.shares = [weight / total for weight in shares]
 
     @property
     def choices(self) -> int:
         """K: how many experts have a weight above 0."""
-        return sum(share > 0 for share in self._shares)
+        return sum(share > 0 for share in self.shares)
 
     @property
     def learns_by_scale(self) -> bool:
@@ -87,12 +88,26 @@ class UniformGating(Gate):
     @property
     def assumed_load(self) -> list[float]:
         """1 for an expert with a weight: it is reached by every row."""
-        return [float(share > 0) for share in self._shares]
+        return [float(share > 0) for share in self.shares]
+
+    def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
+        config = super().kept_config(indices)
+        if self.given_weights is not None:
+            kept = [self.given_weights[index] for index in indices]
+            require(
+                sum(kept) > 0,
+                "UniformGating",
+                "an expert that is kept must have a weight above 0.",
+                weights=self.given_weights,
+                indices=list(indices),
+            )
+            config["weights"] = kept
+        return config
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
     ) -> tuple[Any, Any]:
-        shares = ops.convert_to_tensor(self._shares, dtype=self.router_dtype)
+        shares = ops.convert_to_tensor(self.shares, dtype=self.router_dtype)
         if in_service is not None:
             kept = ops.where(in_service, shares, 0.0)
             total = ops.sum(kept, axis=-1, keepdims=True)

@@ -24,8 +24,6 @@ from moe_keras.zoo.presets import packaged
 from tests.tools import BACKEND, draw, numpy_of, randomize
 from tests.zoo.presets.tiny import METADATA, forge, save_tiny, tiny_model
 
-pytestmark = pytest.mark.jax
-
 IMAGES = draw(6, 8, 8, 1)
 # What half precision of the weights does to a probability.
 HALF = 5e-3
@@ -51,6 +49,7 @@ def test_an_empty_zoo_and_no_zoo_have_no_presets(tmp_path, monkeypatch):
     assert list_presets() == []
 
 
+@pytest.mark.jax
 def test_predictions_survive_and_two_loads_are_equal_bit_by_bit(zoo):
     _, model, _ = zoo
     expected = predict(model)
