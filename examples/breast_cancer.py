@@ -40,7 +40,7 @@ test, bad_there = read(data.test)
 mixture = MoEClassifier(
     forests=[ExtraTreesClassifier(100, min_samples_leaf=2)],
     folds=2 if QUICK else 3,
-    epochs=2 if QUICK else 20,
+    epochs=2 if QUICK else 12,
     learning_rate=5e-3,
     batch_size=32,
     random_state=0,
