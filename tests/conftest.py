@@ -9,7 +9,7 @@ import keras
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.slow import SLOW, names_of
+from tests.slow import SLOW, SLOW_ON_JAX, names_of
 
 settings.register_profile(
     "repeatable",
@@ -28,8 +28,10 @@ settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items):
+    on_jax = keras.backend.backend() == "jax"
+    slow = SLOW | SLOW_ON_JAX if on_jax else SLOW
     for item in items:
-        if names_of(item.nodeid) & SLOW:
+        if names_of(item.nodeid) & slow:
             item.add_marker(pytest.mark.slow)
 
 

@@ -7,6 +7,13 @@ to be slow.
 
 SLOW = {
     "tests/cards/test_cards.py::test_each_reading_of_the_test_split_is_counted",
+    "tests/estimators/test_moe_classifier.py"
+    "::test_it_works_in_cross_validation",
+    "tests/estimators/test_moe_classifier.py::test_progress",
+    "tests/layers/test_blocks.py::test_saved_model_of_any_length",
+    "tests/layers/test_dispatches.py::test_static_dispatches_compile[capacity]",
+    "tests/layers/test_embedded_experts.py"
+    "::test_a_mixture_of_hashed_texts_learns",
     "tests/layers/test_feature_gating.py::test_a_mixture_of_texts_is_trained",
     "tests/layers/test_forest_expert.py::test_in_a_mixture_and_a_saved_model",
     "tests/layers/test_layer_gradients.py"
@@ -26,7 +33,8 @@ SLOW = {
     "tests/prediction/test_texts.py"
     "::test_the_command_names_the_expert_that_decided",
     "tests/runner/test_train.py::test_afresh",
-    "tests/runner/test_train.py::test_the_model_is_loaded_with_the_layers_alone",
+    "tests/runner/test_train.py"
+    "::test_the_model_is_loaded_with_the_layers_alone",
     "tests/runner/test_train_stages.py",
     "tests/search/test_evaluation.py::test_every_cached_gate[bias]",
     "tests/search/test_evaluation.py::test_every_cached_gate[cosine]",
@@ -39,8 +47,12 @@ SLOW = {
     "::test_fusions_shared_paths_banks_and_dispatches",
     "tests/search/test_evaluation.py::test_gates_of_positions",
     "tests/search/test_evaluation.py::test_half_policies",
-    "tests/search/test_select_experts.py::test_exhaustive_is_brute_force[sparse]",
+    "tests/search/test_select_experts.py"
+    "::test_exhaustive_is_brute_force[sparse]",
     "tests/test_cli_training.py::test_a_full_disk_is_one_error",
+    "tests/test_documents.py::test_code_blocks_run[docs/risk_models.md]",
+    "tests/test_documents.py::test_example_runs[examples/breast_cancer.py]",
+    "tests/test_documents.py::test_example_runs[examples/select_experts.py]",
     "tests/test_rules.py"
     "::test_rule_09_every_argument_changes_something[MoEFeedForward]",
     "tests/test_rules.py"
@@ -48,20 +60,36 @@ SLOW = {
     "tests/training/test_expert_view.py::test_the_model_is_as_before",
     "tests/training/test_recipe_stages.py"
     "::test_each_stage_has_its_own_rate_and_schedule",
+    "tests/training/test_recipe_stages.py::test_interrupted_and_gone_on_with",
     "tests/training/test_resumable.py::test_kinds_of_state",
     "tests/training/test_risk.py"
     "::test_the_gate_and_the_temperature_learn_out_of_fold",
+    "tests/training/test_stages.py"
+    "::test_only_what_is_named_changes[likelihood]",
     "tests/training/test_stages_fit.py"
     "::test_each_stage_has_an_optimizer_without_a_past",
     "tests/training/test_stages_fit.py"
     "::test_flags_and_optimizer_are_back_after_an_error",
     "tests/training/test_stages_fit.py::test_the_default_stages",
+    "tests/training/test_stages_fit.py::test_the_model_is_compiled_as_before",
+    "tests/training/test_stages_held_out.py::test_it_is_a_fit_to_these_rows",
     "tests/zoo/test_image.py::test_no_expert_of_the_default_is_left_out",
     "tests/zoo/test_image_variants.py"
     "::test_it_learns_digits_and_survives_a_file[backbone]",
     "tests/zoo/test_image_variants.py"
     "::test_it_learns_digits_and_survives_a_file[vit]",
     "tests/zoo/test_sentiment_options.py::test_an_argument_changes_something",
+}
+
+# Those that JAX compiles anew for every shape.
+SLOW_ON_JAX = {
+    "tests/layers/test_dispatches.py::test_all_dispatches_equal_dense",
+    "tests/layers/test_dispatches.py"
+    "::test_auto_never_makes_the_default_fit_fail",
+    "tests/layers/test_dispatches.py::test_capacity_runs_banks_of_every_kind",
+    "tests/ops/test_capacity.py::test_seats_buffers_and_the_way_back",
+    "tests/zoo/presets/test_loading.py",
+    "tests/zoo/presets/test_weight_file.py::test_weights_come_back",
 }
 
 

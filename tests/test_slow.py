@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow import SLOW, names_of
+from tests.slow import SLOW, SLOW_ON_JAX, names_of
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
 def test_every_name_is_that_of_a_test():
-    modules = sorted({name.split("::")[0] for name in SLOW})
+    names = SLOW | SLOW_ON_JAX
+    modules = sorted({name.split("::")[0] for name in names})
     printed = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", *modules],
         cwd=ROOT,
@@ -22,4 +23,4 @@ def test_every_name_is_that_of_a_test():
         check=True,
     ).stdout
     there = {name for line in printed.splitlines() for name in names_of(line)}
-    assert there >= SLOW
+    assert there >= names
