@@ -4,7 +4,6 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moe_keras.errors import require
 from moe_keras.forests.tree import Forest
 
 OWNER = "read_forest"
@@ -43,11 +42,7 @@ def read_forest(
             name = f"moe_keras.forests.{READERS[library]}"
             forest: Forest = importlib.import_module(name).read(model, levels)
             return forest
-    require(
-        False,
-        OWNER,
-        "`model` must be a classifier of scikit-learn, XGBoost, LightGBM or "
-        "CatBoost that is made of trees.",
-        model=model,
+    raise ValueError(
+        f"{OWNER}: `model` must be a classifier of scikit-learn, XGBoost, "
+        f"LightGBM or CatBoost that is made of trees. Received: model={model!r}"
     )
-    raise NotImplementedError

@@ -38,14 +38,10 @@ def read(model: Any, levels: Any = None) -> Forest:
         return _boosted(model)
     if isinstance(model, ensemble.HistGradientBoostingClassifier):
         return _binned(model)
-    require(
-        False,
-        OWNER,
-        "of scikit-learn, `model` must be a decision tree, a forest or a "
-        "gradient boosting classifier.",
-        model=model,
+    raise ValueError(
+        f"{OWNER}: of scikit-learn, `model` must be a decision tree, a forest "
+        f"or a gradient boosting classifier. Received: model={model!r}"
     )
-    raise NotImplementedError
 
 
 def _averaged(model: Any, estimators: Any) -> Forest:

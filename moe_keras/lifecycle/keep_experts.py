@@ -5,14 +5,13 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import require
 from moe_keras.layers import (
     MixtureOfExperts,
     MoEFeedForward,
     MoETransformerBlock,
 )
 from moe_keras.layers.keeping import copy_state, read_indices
-from moe_keras.training.graph import calls_of, graph_of
+from moe_keras.training.graph import find_layer, graph_of
 
 OWNER = "keep_experts"
 # Layers that hold a mixture, or are one.
@@ -94,21 +93,4 @@ def find_mixture(
     Raises:
         ValueError: where there is none, or several.
     """
-    calls = (
-        node.operation for kind in MIXTURES for node in calls_of(model, kind)
-    )
-    layers = list({id(layer): layer for layer in calls}.values())
-    found = [
-        layer
-        for layer in layers
-        if mixture is None or mixture is layer or mixture == layer.name
-    ]
-    require(
-        len(found) == 1,
-        owner,
-        "`mixture` must be a layer of experts in the model's own graph; by its "
-        "name where there are several.",
-        mixture=getattr(mixture, "name", mixture),
-        mixtures=[layer.name for layer in layers],
-    )
-    return found[0]
+    return find_layer(model, MIXTURES, mixture, owner, once=False)

@@ -14,7 +14,7 @@ from moe_keras.errors import require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.layers.gates_record import record_outputs
 from moe_keras.ops.fusion import widen
-from moe_keras.training.graph import calls_of, graph_of
+from moe_keras.training.graph import find_layer, graph_of
 
 OWNER = "with_expert_outputs"
 
@@ -54,7 +54,7 @@ def with_expert_outputs(
             for experts whose outputs are no values of classes.
     """
     graph = graph_of(model, OWNER)
-    watched = _find_mixture(graph, mixture)
+    watched = find_layer(graph, (MixtureOfExperts,), mixture, OWNER)
     _check_activations(watched, from_logits)
     seen: list[tuple[Any, Any]] = []
 
@@ -124,27 +124,6 @@ class _Watched(keras.layers.Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> list[Any]:
         """None of the three has positions."""
         return [None, None, None]
-
-
-def _find_mixture(
-    model: keras.Model, mixture: MixtureOfExperts | str | None
-) -> MixtureOfExperts:
-    """The mixture that is meant, in the model's own graph."""
-    calls = [node.operation for node in calls_of(model, MixtureOfExperts)]
-    found = [
-        layer
-        for layer in calls
-        if mixture is None or mixture is layer or mixture == layer.name
-    ]
-    require(
-        len(found) == 1,
-        OWNER,
-        "`mixture` must be one MixtureOfExperts of the model's own graph, "
-        "called once; by its name where there are several.",
-        mixture=getattr(mixture, "name", mixture),
-        calls=[layer.name for layer in calls],
-    )
-    return found[0]
 
 
 def _check_activations(mixture: MixtureOfExperts, from_logits: bool) -> None:

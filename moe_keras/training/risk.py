@@ -253,10 +253,11 @@ def _constraints(
     for name in ("monotonic_cst", "monotone_constraints"):
         if name in known:
             return {name: signs}
-    # CatBoost and XGBoost list only what has been set.
+    # LightGBM and CatBoost list only what has been set.
     raise ValueError(
         f"{OWNER}: `forests` must take monotone constraints, as the schema "
-        f"has monotone columns. Received: forest={number}"
+        "has monotone columns; to LightGBM and CatBoost, give "
+        f"`monotone_constraints=[]` for them. Received: forest={number}"
     )
 
 

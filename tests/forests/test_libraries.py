@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from moe_keras.forests import read_forest
@@ -156,12 +157,11 @@ def test_the_slope_of_lightgbms_sigmoid():
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("spelling", ["numbers", "names"])
 def test_catboost_asks_for_levels_by_their_spelling(spelling, classes):
-    pandas = pytest.importorskip("pandas")
     names = [f"A{level}" for level in range(LEVELS)]
     spelt = names if spelling == "names" else list(map(str, range(LEVELS)))
 
     def frame(rows):
-        found = pandas.DataFrame(rows, columns=list("abcdef"))
+        found = pd.DataFrame(rows, columns=list("abcdef"))
         found["e"] = [
             "nan" if np.isnan(level) else spelt[int(level)]
             for level in rows[:, CATEGORY]
@@ -209,9 +209,8 @@ def test_monotone_constraints_are_found():
 def test_what_cannot_be_read_is_refused_by_name():
     table, labels = draw_table(2, 300)
     whole, classes = draw_table(3, 300, missing=False)
-    import pandas
 
-    frame = pandas.DataFrame(whole)
+    frame = pd.DataFrame(whole)
     frame[CATEGORY] = frame[CATEGORY].astype(int)
     cases = {
         "booster='gblinear'": xgb(booster="gblinear").fit(table, labels),

@@ -191,9 +191,7 @@ def test_one_mixture_of_two_and_a_sequential_model():
         experts=dense(output_activation="softmax"), name="second"
     )
     model = keras.Sequential([keras.Input((5,)), first, second])
-    with pytest.raises(
-        ValueError, match="`mixture` must be a layer of experts"
-    ):
+    with pytest.raises(ValueError, match="`mixture` must be one"):
         quietly(model)
     found = quietly(model, mixture="first", budget=1e9, method="exhaustive")
     assert found.model.get_layer("second").num_experts == 4
@@ -282,7 +280,7 @@ def test_progress_is_shown_or_not(capsys):
         ({"evaluations": 0}, "`evaluations` must be an integer above 0"),
         ({"batch_size": 0}, "`batch_size` must be an integer above 0"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
-        ({"mixture": "other"}, "`mixture` must be a layer of experts"),
+        ({"mixture": "other"}, "`mixture` must be one"),
         ({"data": (ROWS, LABELS + 9)}, r"a label in 0\.\.C-1"),
         ({"data": (np.full_like(ROWS, np.nan), LABELS)}, "must be finite"),
     ],

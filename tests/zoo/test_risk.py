@@ -209,7 +209,7 @@ def test_equal_weights_and_trees_alone():
     ("options", "message"),
     [
         ({"experts": {"forest": 1}}, r"kinds among.*kind='forest'"),
-        ({"experts": {}}, r"may be empty where there are `forests`"),
+        ({"experts": {}}, r"must map kinds.*experts=\{\}"),
         ({"experts": {"dense": 0}}, "how many of a kind.*dense=0"),
         ({"experts": {"linear": [{"signs": [1]}]}}, "cannot say"),
         ({"num_classes": 1}, "integer above 1.*num_classes=1"),

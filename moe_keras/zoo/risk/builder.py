@@ -19,12 +19,13 @@ from moe_keras.layers import (
     UniformGating,
 )
 from moe_keras.schema import RiskSchema
+from moe_keras.zoo.kinds import Experts, check_kinds
 from moe_keras.zoo.risk.experts import (
+    GIVEN,
+    KINDS,
     OWNER,
     Columns,
-    Experts,
     adapted,
-    check_experts,
     make_encoded,
     make_forests,
 )
@@ -197,7 +198,7 @@ def _check(
         "monotone columns are for two classes.",
         num_classes=num_classes,
     )
-    check_experts(experts, forests)
+    check_kinds(experts, KINDS, GIVEN, OWNER, optional=bool(forests))
     require(
         gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
         OWNER,

@@ -1,12 +1,12 @@
 """The experts of a risk model, by kind, from plain arguments."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import require
 from moe_keras.layers import (
     CrossExpert,
     DenseExpert,
@@ -18,6 +18,7 @@ from moe_keras.layers import (
     TabularEncoding,
 )
 from moe_keras.schema.risk_schema import RowMonotone
+from moe_keras.zoo.kinds import Experts
 
 OWNER = "build_risk_moe"
 # The class, and what it is told besides. All but the linear one read pieces.
@@ -29,8 +30,6 @@ KINDS: dict[str, tuple[type[ExpertBank], dict[str, Any]]] = {
 }
 # What an expert is told here.
 GIVEN = {"name", "output_units", "units", "signs"}
-
-Experts = Mapping[str, int | Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -64,44 +63,6 @@ class Columns:
             for place, sources in enumerate(self.monotone.sources)
             if not sources or self.monotone.signs[place]
         ]
-
-
-def check_experts(experts: Experts, forests: Sequence[Any]) -> None:
-    """Refuse kinds and numbers of experts that cannot be."""
-    require(
-        isinstance(experts, Mapping) and (experts or forests),
-        OWNER,
-        "`experts` must map kinds of experts to their numbers, or to a list "
-        "with the arguments of each; it may be empty where there are "
-        "`forests`.",
-        experts=experts,
-    )
-    for kind, wanted in experts.items():
-        require(
-            kind in KINDS,
-            OWNER,
-            f"`experts` must name kinds among {tuple(KINDS)}; trees come as "
-            "`forests`.",
-            kind=kind,
-        )
-        listed = isinstance(wanted, list | tuple) and all(
-            isinstance(one, Mapping) for one in wanted
-        )
-        require(
-            is_count(wanted) or (listed and wanted),
-            OWNER,
-            "`experts` must say how many of a kind there are, or list the "
-            "arguments of each bank.",
-            **{kind: wanted},
-        )
-        for given in () if isinstance(wanted, int) else wanted:
-            require(
-                not GIVEN & set(given),
-                OWNER,
-                f"`experts` cannot say {sorted(GIVEN)} of a bank: they come "
-                "from the schema, from `num_classes` and from its place.",
-                **{kind: wanted},
-            )
 
 
 def make_encoded(

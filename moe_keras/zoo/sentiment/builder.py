@@ -27,11 +27,12 @@ from moe_keras.layers import (
     WordIds,
     text_vectorizer,
 )
+from moe_keras.zoo.kinds import Experts, check_kinds
 from moe_keras.zoo.sentiment.experts import (
+    GIVEN,
+    KINDS,
     OWNER,
-    Experts,
     Ids,
-    check_experts,
     make_banks,
 )
 
@@ -203,7 +204,7 @@ def _check(
         "`num_classes` must be an integer above 1.",
         num_classes=num_classes,
     )
-    check_experts(experts)
+    check_kinds(experts, KINDS, GIVEN, OWNER)
     require(
         texts is not None
         or (vocabulary is not None and "ngram" not in experts),

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from moe_keras.errors import is_count, require
 from moe_keras.layers import (
     AttentionExpert,
     EmbeddedExperts,
@@ -14,6 +13,7 @@ from moe_keras.layers import (
     RecurrentExpert,
     SequenceConvExpert,
 )
+from moe_keras.zoo.kinds import Experts
 
 OWNER = "build_sentiment_moe"
 # Of those that read word vectors, the class and what it is told besides.
@@ -29,43 +29,6 @@ ADAPT = ("alpha", "min_texts")
 GIVEN = {"name", "output_units"}
 
 Ids = Sequence[tuple[np.ndarray, np.ndarray | None]]
-Experts = Mapping[str, int | Sequence[Mapping[str, Any]]]
-
-
-def check_experts(experts: Experts) -> None:
-    """Refuse kinds and numbers of experts that cannot be."""
-    require(
-        isinstance(experts, Mapping) and len(experts) > 0,
-        OWNER,
-        "`experts` must map kinds of experts to their numbers, or to a list "
-        "with the arguments of each.",
-        experts=experts,
-    )
-    for kind, wanted in experts.items():
-        require(
-            kind in KINDS,
-            OWNER,
-            f"`experts` must name kinds among {KINDS}.",
-            kind=kind,
-        )
-        listed = isinstance(wanted, list | tuple) and all(
-            isinstance(one, Mapping) for one in wanted
-        )
-        require(
-            is_count(wanted) or (listed and wanted),
-            OWNER,
-            "`experts` must say how many of a kind there are, or list the "
-            "arguments of each.",
-            **{kind: wanted},
-        )
-        for given in () if isinstance(wanted, int) else wanted:
-            require(
-                not GIVEN & set(given),
-                OWNER,
-                f"`experts` cannot say {sorted(GIVEN)} of an expert: they come "
-                "from `num_classes` and from its place.",
-                **{kind: wanted},
-            )
 
 
 def make_banks(
