@@ -8,8 +8,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from moe_keras.cards.comparison import mean_and_sd
 from moe_keras.runner.files import read_json
+from moe_keras.runner.metrics import mean_and_sd, metrics_of
 from moe_keras.training import load_recipe
 
 RECIPE, RESULTS, CARD = "recipe.yaml", "results.json", "card.md"
@@ -53,6 +53,7 @@ def make_card(folder: Path) -> str:
             sort_keys=False,
         ),
         results=results,
+        metrics=metrics_of(results["shipped"]),
         table=score_table(results),
         verdicts=verdicts(results, recipe.name),
         routing=routing_tables(results),
@@ -61,7 +62,7 @@ def make_card(folder: Path) -> str:
     )
 
 
-def score_table(results: dict[str, Any]) -> list[dict[str, str]]:
+def score_table(results: dict[str, Any]) -> list[dict[str, Any]]:
     """A line for each contestant: scores over its seeds, and cost."""
     lines = []
     rows = results["test"]
@@ -72,9 +73,9 @@ def score_table(results: dict[str, Any]) -> list[dict[str, str]]:
             {
                 "name": name,
                 "seeds": str(len(own)),
-                "accuracy": mean_and_sd([100 * r["accuracy"] for r in own], 2),
-                "log_loss": mean_and_sd([r["log_loss"] for r in own], 4),
-                "ece": mean_and_sd([r["ece"] for r in own], 4),
+                "scores": [
+                    metric.mean_and_sd(own) for metric in metrics_of(first)
+                ],
                 "parameters": thousands(first["parameters"]),
                 "active": millions(first["active_multiply_adds"]),
                 "total": millions(first["total_multiply_adds"]),
@@ -111,16 +112,28 @@ def verdicts(results: dict[str, Any], name: str) -> list[str]:
     """One sentence for each rival: ahead, behind, or neither."""
     sentences = []
     for rival, gap in results["differences"].items():
-        points, low, high = (100 * gap[key] for key in ("mean", "low", "high"))
-        if gap["p_value"] >= SIGNIFICANT:
+        if not gap["p_value"] < SIGNIFICANT:
             word = "is not told apart from"
         else:
-            word = "is ahead of" if points > 0 else "loses to"
-        sentences.append(
-            f"`{name}` {word} `{rival}`: {points:+.2f} points "
-            f"({low:+.2f} to {high:+.2f}, p = {gap['p_value']:.4f})."
-        )
+            word = "is ahead of" if gap["mean"] > 0 else "loses to"
+        how = _by_fold(gap) if "folds" in gap else _by_row(gap)
+        sentences.append(f"`{name}` {word} `{rival}`: {how}.")
     return sentences
+
+
+def _by_row(gap: dict[str, float]) -> str:
+    points, low, high = (100 * gap[key] for key in ("mean", "low", "high"))
+    return (
+        f"{points:+.2f} points ({low:+.2f} to {high:+.2f}, "
+        f"p = {gap['p_value']:.4f})"
+    )
+
+
+def _by_fold(gap: dict[str, float]) -> str:
+    return (
+        f"{gap['mean']:+.4f} ± {gap['sd']:.4f} of AUC (p = "
+        f"{gap['p_value']:.3f})"
+    )
 
 
 def routing_tables(results: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from moe_keras.cards.card import ALIVE, RESULTS, least_load, write_card
 from moe_keras.cards.comparison import Comparison, compare_recipe
-from moe_keras.data import Dataset, Split, load_dataset
+from moe_keras.cards.groups import group_scores
+from moe_keras.cards.judging import finished_runs
+from moe_keras.data import Dataset, Split
 from moe_keras.errors import require
 from moe_keras.insight import (
     collect_gates,
@@ -19,12 +21,19 @@ from moe_keras.insight import (
     plot_routing,
     reliability,
 )
-from moe_keras.insight.scores import classification_scores
-from moe_keras.runner.files import MODEL, read_json, read_model, write_json
-from moe_keras.runner.latency import served_latency
-from moe_keras.runner.scoring import predict
+from moe_keras.runner.data import data_at, load_data
+from moe_keras.runner.files import (
+    MODEL,
+    RESULT,
+    read_json,
+    read_model,
+    write_json,
+)
+from moe_keras.runner.latency import served_speed
+from moe_keras.runner.metrics import metrics_of
+from moe_keras.runner.scoring import predict, scores_of
 from moe_keras.training import Recipe
-from moe_keras.training.builders import describe_build
+from moe_keras.training.builders import describe_build, read_schema
 from moe_keras.zoo import from_preset, save_preset
 
 CALIBRATION, ROUTING = "calibration.png", "routing.png"
@@ -59,19 +68,20 @@ def publish_recipe(
     folder = Path(folder)
     runs = Path(out or Path("runs", recipe.name))
     before = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
-    validation = compare_recipe(recipe, runs, "validation", data_dir)
-    seed = _best_seed(validation)
-    data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
+    validation = validation_rows(recipe, runs, data_dir)
+    seed = _best_seed(recipe, validation)
+    data = data_at(recipe, load_data(recipe, data_dir), seed)
+    held_out = data.train if recipe.folds else data.validation
     model = read_model(runs / str(seed) / MODEL)
     # Before the test split is read.
-    _refuse_dead_experts(
-        recipe, routing_of(model, data.validation, len(data.classes))
-    )
+    _refuse_dead_experts(recipe, routing_of(model, held_out, len(data.classes)))
     test = compare_recipe(recipe, runs, "test", data_dir)
     save_preset(model, folder, _metadata(recipe, data, test, seed))
     shipped = from_preset(str(folder))
     probabilities = predict(shipped, data.test, len(data.classes))
-    shown = reliability(data.test.labels, probabilities)
+    shown = reliability(
+        data.test.labels, probabilities, 1 if recipe.folds else None
+    )
     results = {
         "preset": f"{recipe.task}/{recipe.name}",
         "data": {
@@ -86,7 +96,7 @@ def publish_recipe(
             },
         },
         "test_readings": before.get("test_readings", 0) + 1,
-        "validation": validation.rows,
+        "validation": validation,
         "test": test.rows,
         "differences": {
             name: difference._asdict()
@@ -94,32 +104,61 @@ def publish_recipe(
         },
         "shipped": {
             "seed": seed,
-            **classification_scores(data.test.labels, probabilities),
+            **scores_of(recipe, data.test.labels, probabilities),
         },
         "calibration": {
             name: np.nan_to_num(values).round(4).tolist()
             for name, values in shown._asdict().items()
         },
         "routing": routing_of(shipped, data.test, len(data.classes)),
-        "latency_ms": served_latency(shipped, data.test),
+        **served_speed(shipped, data.test),
+        "groups": _groups(recipe, test),
         "words": _words_of(shipped),
     }
     write_json(folder / RESULTS, results)
-    _draw(folder, results, shown)
+    _draw(folder, results, shown, bool(recipe.folds))
     write_card(folder)
     return results
 
 
-def _best_seed(validation: Comparison) -> int:
-    own = [
-        row
-        for row in validation.rows
-        if row["contestant"] == validation.recipe.name
+def validation_rows(
+    recipe: Recipe, runs: Path, data_dir: Path | str | None
+) -> list[dict[str, Any]]:
+    """Scores on rows that choices are made on, one dict per contestant and run.
+
+    Of a cross-validation, what each run has written of itself: out of fold.
+    """
+    if recipe.folds is None:
+        return compare_recipe(recipe, runs, "validation", data_dir).rows
+    left = {"training", "versions", "recipe"}
+    found = (
+        read_json(run / RESULT) for _, _, run in finished_runs(recipe, runs)
+    )
+    return [
+        {key: value for key, value in result.items() if key not in left}
+        for result in found
     ]
-    best: int = max(own, key=lambda row: (row["accuracy"], -row["log_loss"]))[
-        "seed"
-    ]
+
+
+def _best_seed(recipe: Recipe, rows: list[dict[str, Any]]) -> int:
+    own = [row for row in rows if row["contestant"] == recipe.name]
+    if not own:
+        raise FileNotFoundError(f"{recipe.name} has not been trained")
+    first = metrics_of(own[0])[0].key
+    best: int = max(own, key=lambda row: (row[first], -row["log_loss"]))["seed"]
     return best
+
+
+def _groups(recipe: Recipe, test: Comparison) -> list[dict[str, Any]]:
+    if recipe.folds is None:
+        return []
+    schema = read_schema(recipe.builder.arguments)
+    own = [one for one in test.judged if one.contestant == recipe.name]
+    # A column that is hidden from the model is not among its rows.
+    known = own[0].rows.columns()
+    return group_scores(
+        own, [name for name in schema.protected if name in known]
+    )
 
 
 def _refuse_dead_experts(recipe: Recipe, routing: dict[str, Any]) -> None:
@@ -151,7 +190,7 @@ def _metadata(
         "licence": "Apache-2.0",
         "scores": {
             key: {"mean": float(np.mean(test.scores(recipe.name, key)))}
-            for key in ("accuracy", "log_loss", "ece")
+            for key in (metric.key for metric in metrics_of(own))
         },
         "builder": describe_build(
             recipe.builder.name, recipe.builder.arguments, data
@@ -204,11 +243,14 @@ def _words_of(model: keras.Model) -> int | None:
     return next((length for length in lengths if length is not None), None)
 
 
-def _draw(folder: Path, results: dict[str, Any], shown: Any) -> None:
+def _draw(
+    folder: Path, results: dict[str, Any], shown: Any, risk: bool
+) -> None:
     def save(figure: Figure, name: str) -> None:
         figure.savefig(folder / name, dpi=80)
 
-    save(plot_calibration(shown), CALIBRATION)
+    names = ("P(bad)", "bad") if risk else ("confidence", "right")
+    save(plot_calibration(shown, *names), CALIBRATION)
     last = list(results["routing"].values())[-1] if results["routing"] else None
     if last is not None:
         experts = [

@@ -3,7 +3,9 @@
 from rich.table import Table
 
 from moe_keras.cards.card import millions, thousands
-from moe_keras.cards.comparison import Comparison, mean_and_sd
+from moe_keras.cards.comparison import Comparison
+from moe_keras.insight import FoldDifference
+from moe_keras.runner.metrics import metrics_of
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -14,7 +16,8 @@ def comparison_table(comparison: Comparison) -> Table:
 
     Returns:
         `rich.table.Table`. The difference is the model's accuracy minus the
-        rival's, in points, with its 95 % interval and p-value.
+        rival's, in points, with its 95 % interval and p-value; of a
+        cross-validation, AUC with the SD over folds.
     """
     rows = comparison.rows[0]["rows"]
     table = Table(
@@ -23,22 +26,21 @@ def comparison_table(comparison: Comparison) -> Table:
         title_justify="left",
     )
     table.add_column("model")
+    metrics = metrics_of(comparison.rows[0])
     for heading in (
-        *("seeds", "accuracy %", "log-loss", "ECE", "weights", "active"),
-        "ahead by (95 %)",
+        "seeds",
+        *(metric.heading for metric in metrics),
+        *("weights", "active", "ahead by"),
     ):
         table.add_column(heading, justify="right")
     for name in comparison.contestants():
-        accuracy = [100 * x for x in comparison.scores(name, "accuracy")]
-        first = next(r for r in comparison.rows if r["contestant"] == name)
+        own = comparison.of(name)
         table.add_row(
             name,
-            str(len(accuracy)),
-            mean_and_sd(accuracy, 2),
-            mean_and_sd(comparison.scores(name, "log_loss"), 4),
-            mean_and_sd(comparison.scores(name, "ece"), 4),
-            thousands(first["parameters"]),
-            millions(first["active_multiply_adds"]),
+            str(len(own)),
+            *(metric.mean_and_sd(own) for metric in metrics),
+            thousands(own[0]["parameters"]),
+            millions(own[0]["active_multiply_adds"]),
             _difference(comparison, name),
         )
     return table
@@ -48,5 +50,7 @@ def _difference(comparison: Comparison, name: str) -> str:
     gap = comparison.differences.get(name)
     if gap is None:
         return ""
+    if isinstance(gap, FoldDifference):
+        return f"{gap.mean:+.4f} ± {gap.sd:.4f}, p {gap.p_value:.3f}"
     mean, low, high = (100 * value for value in gap[:3])
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f}), p {gap.p_value:.3f}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from moe_keras.cards.card import CARD, RESULTS, score_table, write_card
 from moe_keras.runner.files import read_json
+from moe_keras.runner.metrics import metrics_of
 
 BEGIN, END = "<!-- zoo table -->", "<!-- end of zoo table -->"
 
@@ -46,7 +47,7 @@ def zoo_table(zoo: Path | str) -> str:
         zoo: folder with `<task>/<preset>/results.json`.
     """
     lines = [
-        "| preset | data | accuracy % | active twin | parameters | active |",
+        "| preset | data | test score | active twin | parameters | active |",
         "|---|---|---|---|---|---|",
     ]
     for folder in preset_folders(Path(zoo)):
@@ -54,10 +55,11 @@ def zoo_table(zoo: Path | str) -> str:
         table = {line["name"]: line for line in score_table(results)}
         own = next(iter(table.values()))
         twin = table.get("active_twin")
+        heading = metrics_of(results["shipped"])[0].heading
         lines.append(
             f"| [{results['preset']}](zoo/{results['preset']}/card.md) "
-            f"| {results['data']['name']} | {own['accuracy']} "
-            f"| {twin['accuracy'] if twin else '-'} "
+            f"| {results['data']['name']} | {heading} {own['scores'][0]} "
+            f"| {twin['scores'][0] if twin else '-'} "
             f"| {own['parameters']} | {own['active']} |"
         )
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ from moe_keras.data.breast_cancer import (
 from moe_keras.data.dataset import Dataset as Dataset
 from moe_keras.data.dataset import Feature as Feature
 from moe_keras.data.digits import load_digits as load_digits
+from moe_keras.data.folds import fold_of as fold_of
 from moe_keras.data.load import list_datasets as list_datasets
 from moe_keras.data.load import load_dataset as load_dataset
 from moe_keras.data.split import Split as Split

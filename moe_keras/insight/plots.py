@@ -33,11 +33,15 @@ def plot_history(
     return figure
 
 
-def plot_calibration(shown: Reliability) -> Figure:
+def plot_calibration(
+    shown: Reliability, probability: str = "confidence", share: str = "right"
+) -> Figure:
     """Confidence against accuracy, and how many rows have which confidence.
 
     Args:
         shown: see `reliability`.
+        probability: what the confidence is to be called.
+        share: what the accuracy is the share of.
 
     Returns:
         A figure with two panels: a bar per bin beside the diagonal, on which a
@@ -47,12 +51,12 @@ def plot_calibration(shown: Reliability) -> Figure:
     left, right = figure.subplots(1, 2)
     bins = len(shown.count)
     middles = (np.arange(bins) + 0.5) / bins
-    left.bar(middles, shown.accuracy, 0.9 / bins, label="share right")
+    left.bar(middles, shown.accuracy, 0.9 / bins, label=f"share {share}")
     left.plot(shown.confidence, shown.confidence, "k.--", label="calibrated")
-    left.set(title="calibration", xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
+    left.set(title="calibration", xlabel=probability, xlim=(0, 1), ylim=(0, 1))
     left.legend(loc="upper left")
     right.bar(middles, shown.count / shown.count.sum(), 0.9 / bins)
-    right.set(title="share of rows", xlabel="confidence", xlim=(0, 1))
+    right.set(title="share of rows", xlabel=probability, xlim=(0, 1))
     return figure
 
 

@@ -17,17 +17,21 @@ def collect_gates(
     """The gates of every gating layer over a data set, in inference.
 
     Args:
-        model: `keras.Model` of any kind with one input.
-        inputs: array `(N, ...)`.
+        model: `keras.Model` of any kind.
+        inputs: array `(N, ...)`, or a dict of them.
         batch_size: int > 0.
 
     Returns:
         By the layer's name, float `(N, ..., E)`; empty where no layer gates.
     """
     batches: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(inputs), batch_size):
+    for start in range(0, len(keras.tree.flatten(inputs)[0]), batch_size):
+        place = slice(start, start + batch_size)
+        rows = keras.tree.map_structure(
+            lambda array, place=place: array[place], inputs
+        )
         with record_gates() as record:
-            model(inputs[start : start + batch_size], training=False)
+            model(rows, training=False)
         for name, gates in record.items():
             batches.setdefault(name, []).append(
                 keras.ops.convert_to_numpy(gates)

@@ -26,12 +26,17 @@ class Reliability(NamedTuple):
     accuracy: np.ndarray
 
 
-def reliability(labels: Any, probabilities: Any) -> Reliability:
+def reliability(
+    labels: Any, probabilities: Any, event: int | None = None
+) -> Reliability:
     """Confidence and accuracy by bins of confidence, ((b-1)/15, b/15].
 
     Args:
         labels: int `(N,)`, in 0..C-1.
         probabilities: float `(N, C)`, rows sum to 1.
+        event: int in 0..C-1: the probability of this class is taken for the
+            confidence, and its share for the accuracy. None for the predicted
+            class.
 
     Returns:
         `Reliability`.
@@ -54,8 +59,11 @@ def reliability(labels: Any, probabilities: Any) -> Reliability:
         labels_shape=labels.shape,
         probabilities_shape=probabilities.shape,
     )
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
+    if event is None:
+        confidence = probabilities.max(axis=1)
+        correct = probabilities.argmax(axis=1) == labels
+    else:
+        confidence, correct = probabilities[:, event], labels == event
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     count = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore"):

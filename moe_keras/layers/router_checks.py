@@ -124,4 +124,7 @@ def kept_router(config: dict[str, Any]) -> dict[str, Any]:
         config["order"] = "softmax_top_k"
     if config["top_k"] == config["num_experts"]:
         config["load_loss"] = 0.0
+    if config["bias_initializer"] is not None:
+        # It may name a value for each of the experts that there were.
+        config["bias_initializer"] = "zeros"
     return config

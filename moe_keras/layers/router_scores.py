@@ -17,6 +17,34 @@ from moe_keras.ops import router_scores
 INITIAL_SCALE = 0.1
 
 
+def build_scores(gate: Any, width: int) -> None:
+    """Add what a router scores rows `(N, width)` with."""
+    SCORES[gate.scores].build(gate, width)
+    if gate.bias_initializer is not None:
+        gate.score_bias = gate.add_router_weight(
+            (gate.num_experts,), gate.bias_initializer, "score_bias"
+        )
+
+
+def score_rows(gate: Any, rows: Any) -> Any:
+    """The logits `(N, E)` of rows `(N, D)`, before the temperature."""
+    logits = SCORES[gate.scores].score(gate, rows)
+    return logits if gate.score_bias is None else logits + gate.score_bias
+
+
+def serialized_initializers(gate: Any) -> dict[str, Any]:
+    """A router's initializers, for its config."""
+    bias = gate.bias_initializer
+    return {
+        "kernel_initializer": keras.initializers.serialize(
+            gate.kernel_initializer
+        ),
+        "bias_initializer": None
+        if bias is None
+        else keras.initializers.serialize(bias),
+    }
+
+
 def router_initializer(initializer: Any) -> Any:
     """An initializer by its name; None stands for Switch Transformer's."""
     if initializer is None:

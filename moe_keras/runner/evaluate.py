@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moe_keras.data import load_dataset
+from moe_keras.data import Dataset, load_dataset
 from moe_keras.errors import require
+from moe_keras.runner.data import data_at, load_data
 from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import (
     MODEL,
@@ -14,7 +15,8 @@ from moe_keras.runner.files import (
     read_result,
     write_json,
 )
-from moe_keras.runner.scoring import cost, score
+from moe_keras.runner.scoring import cost, predict, scores_of
+from moe_keras.training import Recipe
 
 SPLITS = ("test", "validation")
 
@@ -93,36 +95,51 @@ def _evaluate(
     file: Path, data: str | None, split: str, data_dir: Path | str | None
 ) -> Evaluation:
     trained = _training_of(file)
-    asked = trained.get("recipe", {}).get("data", {})
-    name = data or asked.get("name")
-    if name is None:
-        raise ValueError(
-            f"{file} does not say what it was trained on: name the data"
-        )
-    options = asked.get("options", {}) if name == asked.get("name") else {}
-    found = load_dataset(name, data_dir, **options)
+    found, recipe = _data_of(file, trained, data, data_dir)
     rows = getattr(found, split)
     require(
-        rows is not None,
+        rows is not None and len(rows),
         "evaluate_run",
-        f"{name} has no such split.",
+        f"{found.name} has no such split.",
         split=split,
     )
     model = read_model(file)
     result = {
         "model": str(file),
         "seed": trained.get("seed"),
-        "data": name,
+        "data": found.name,
         "split": split,
         "rows": len(rows),
-        **score(model, rows, len(found.classes)),
-        **cost(model, found.validation),
+        **scores_of(
+            recipe, rows.labels, predict(model, rows, len(found.classes))
+        ),
+        # Of a cross-validation, no rows are left for validation.
+        **cost(model, found.validation if len(found.validation) else rows),
         **describe_environment(),
     }
     own = "" if file.name == MODEL else f"{file.stem}_"
     target = file.with_name(f"{own}evaluation_{split}.json")
     write_json(target, result)
     return Evaluation(target, result)
+
+
+def _data_of(
+    file: Path,
+    trained: dict[str, Any],
+    data: str | None,
+    data_dir: Path | str | None,
+) -> tuple[Dataset, Recipe | None]:
+    """What a model is to be scored on, and the recipe, where it is of that."""
+    asked = trained.get("recipe")
+    if asked and data in (None, asked["data"]["name"]):
+        recipe = Recipe.model_validate(asked)
+        found = load_data(recipe, data_dir)
+        return data_at(recipe, found, trained["seed"]), recipe
+    if data is None:
+        raise ValueError(
+            f"{file} does not say what it was trained on: name the data"
+        )
+    return load_dataset(data, data_dir), None
 
 
 def _training_of(file: Path) -> dict[str, Any]:

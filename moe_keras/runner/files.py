@@ -1,11 +1,15 @@
 """What a run leaves in its folder, written whole or not at all."""
 
+import io
 import json
 import os
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from moe_keras.training.checkpoint import write_file
 
@@ -14,6 +18,8 @@ HISTORY = "history.json"
 # The last to be written: where it is, the run is done.
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
+# What the experts of a run said of its training rows, out of fold.
+OPINIONS = "opinions.npz"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,6 +92,31 @@ def read_model(path: Path) -> keras.Model:
         raise ValueError(
             f"{path} cannot be read as a Keras model: {lines[0]}"
         ) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays, as `numpy.savez_compressed` does.
+
+    Raises:
+        OSError: when they cannot be written; what was there stays.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    _write(path, content.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a file.
+
+    Raises:
+        ValueError: when it holds none.
+        OSError: when it cannot be read.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} holds no arrays: {error}") from None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from moe_keras.data import Dataset, Split, load_dataset
+from moe_keras.data import Dataset, Split
 from moe_keras.errors import require
-from moe_keras.training.recipe import DATA_TASKS, Recipe
+from moe_keras.runner.data import data_at, load_data
+from moe_keras.training.recipe import Recipe
 from moe_keras.training.recipe_parts import Baseline
 
 OWNER = "train_recipe"
@@ -77,14 +78,7 @@ def plan_run(
     rival = _find_baseline(recipe, baseline)
     folder = Path(out or Path("runs", recipe.name))
     folder = folder.joinpath(*([rival.name] if rival else []), str(seed))
-    data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
-    require(
-        data.task == DATA_TASKS[recipe.task],
-        OWNER,
-        f"the data of this task must be {DATA_TASKS[recipe.task]}; those of "
-        f"{data.name} are {data.task}.",
-        task=recipe.task,
-    )
+    data = data_at(recipe, load_data(recipe, data_dir), seed)
     return Run(recipe, rival, seed, data, folder)
 
 

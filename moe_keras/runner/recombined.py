@@ -1,6 +1,6 @@
 """The experts of a trained model without its gate: alone, averaged, stacked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -70,15 +70,18 @@ def ask_experts(model: keras.Model, split: Split) -> Opinions:
     )
 
 
-def recombine(how: str, held_out: Opinions, rows: Opinions) -> np.ndarray:
+def recombine(
+    how: str | Sequence[str], held_out: Opinions, rows: Opinions
+) -> np.ndarray:
     """Class probabilities of a model's experts, put together in another way.
 
     Args:
         how: `"uniform"`: all with equal weights, in the model's own pool;
             `"stacking"`: by a logistic regression of their logits (Wolpert,
             1992, Neural Networks 5(2)); else the name of an expert, which
-            speaks alone. The regression, and the temperature of the others, are
-            fitted to `held_out`.
+            speaks alone, or names of several, with equal weights. The
+            regression, and the temperature of the others, are fitted to
+            `held_out`.
         held_out: of rows that no expert was trained on.
         rows: what to predict. If they are `held_out` itself, stacking is fitted
             to nine tenths of them, in turn, and predicts the tenth.
@@ -91,28 +94,36 @@ def recombine(how: str, held_out: Opinions, rows: Opinions) -> np.ndarray:
     """
     if how == "stacking":
         return _stack(held_out, rows)
-    if how != "uniform":
-        require(
-            how in rows.names,
-            OWNER,
-            "`recombine` must be 'uniform', 'stacking' or an expert's name.",
-            recombine=how,
-            experts=rows.names,
-        )
-        place = rows.names.index(how)
-        given, wanted = held_out.logits[:, place], rows.logits[:, place]
-    else:
-        given, wanted = _average(held_out), _average(rows)
+    wanted = _names(how, rows.names)
+    given, asked = _average(held_out, wanted), _average(rows, wanted)
     weights = np.ones(len(given))
     temperature = best_temperature(given, held_out.labels, weights)
-    probabilities: np.ndarray = softmax(wanted / temperature, axis=-1)
+    probabilities: np.ndarray = softmax(asked / temperature, axis=-1)
     return probabilities
 
 
-def _average(opinions: Opinions) -> np.ndarray:
+def _names(
+    how: str | Sequence[str], experts: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The experts that have a say."""
+    if how == "uniform":
+        return experts
+    names = (how,) if isinstance(how, str) else tuple(how)
+    require(
+        names and set(names) <= set(experts),
+        OWNER,
+        "`recombine` must be 'uniform', 'stacking', or names of experts.",
+        recombine=how,
+        experts=experts,
+    )
+    return names
+
+
+def _average(opinions: Opinions, names: Sequence[str]) -> np.ndarray:
+    logits = opinions.logits[:, [opinions.names.index(one) for one in names]]
     if opinions.pool == "logarithmic":
-        return opinions.logits.mean(axis=1)
-    each = log_softmax(opinions.logits, axis=-1)
+        return logits.mean(axis=1)
+    each = log_softmax(logits, axis=-1)
     total: np.ndarray = logsumexp(each, axis=1) - np.log(each.shape[1])
     return total
 
@@ -134,26 +145,3 @@ def _stack(held_out: Opinions, rows: Opinions) -> np.ndarray:
         features(rows)
     )
     return predicted
-
-
-def recombine_all(
-    wanted: Mapping[str, str],
-    model: keras.Model,
-    validation: Split,
-    rows: Split,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Each of several ways, the experts asked but once.
-
-    Args:
-        wanted: by the name of a baseline, how its experts are put together.
-        model: see `ask_experts`.
-        validation: the rows that were held out.
-        rows: what to predict; `validation` itself, or others.
-
-    Returns:
-        Names, and class probabilities `(N, C)`.
-    """
-    held_out = ask_experts(model, validation)
-    asked = held_out if rows is validation else ask_experts(model, rows)
-    for name, how in wanted.items():
-        yield name, recombine(how, held_out, asked)

@@ -7,10 +7,11 @@ import numpy as np
 
 from moe_keras.data import Split
 from moe_keras.errors import require
-from moe_keras.insight import classification_scores
+from moe_keras.insight import classification_scores, risk_scores
 from moe_keras.layers import record_gates
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.quiet import without_log
+from moe_keras.training import Recipe
 
 BATCH_SIZE = 256
 
@@ -22,6 +23,23 @@ def score(model: keras.Model, split: Split, classes: int) -> dict[str, float]:
         See `moe_keras.insight.classification_scores`.
     """
     return classification_scores(split.labels, predict(model, split, classes))
+
+
+def scores_of(
+    recipe: Recipe | None, labels: np.ndarray, probabilities: np.ndarray
+) -> dict[str, float]:
+    """The scores that a recipe's models are judged by.
+
+    Args:
+        recipe: of a table in folds, of two classes: `risk_scores`; of others,
+            or None: `classification_scores`.
+        labels: int `(N,)`.
+        probabilities: float `(N, C)`.
+    """
+    folds = recipe is not None and recipe.folds is not None
+    if folds and probabilities.shape[1] == 2:
+        return risk_scores(labels, probabilities)
+    return classification_scores(labels, probabilities)
 
 
 def predict(model: keras.Model, split: Split, classes: int) -> np.ndarray:

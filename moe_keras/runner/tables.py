@@ -1,18 +1,15 @@
 """Results on the terminal: a row for each, their mean and SD below."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-# Key, heading, factor, decimals.
-SCORES = (
-    ("accuracy", "accuracy %", 100, 2),
-    ("log_loss", "log-loss", 1, 3),
-    ("ece", "ECE", 1, 3),
-)
+from moe_keras.runner.metrics import metrics_of
+
+# Of 80 columns, there is no room for more.
+DECIMALS = 3
 
 
 def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
@@ -34,7 +31,10 @@ def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("seed", no_wrap=True)
-    headings = [heading for _, heading, _, _ in SCORES]
+    shown = [
+        metric for metric in metrics_of(results[0]) if metric.key != "brier"
+    ]
+    headings = [metric.heading for metric in shown]
     for heading in (*headings, "weights", "active", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
@@ -42,8 +42,8 @@ def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
         table.add_row(
             "-" if seed is None else str(seed),
             *(
-                f"{factor * result[key]:.{decimals}f}"
-                for key, _, factor, decimals in SCORES
+                metric.mean_and_sd([result], min(metric.decimals, DECIMALS))
+                for metric in shown
             ),
             _short(result["parameters"]),
             _short(result["active_multiply_adds"]),
@@ -51,17 +51,12 @@ def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
         )
     if len(results) > 1:
         means = [
-            _mean_and_sd([factor * row[key] for row in results], decimals)
-            for key, _, factor, decimals in SCORES
+            metric.mean_and_sd(results, min(metric.decimals, DECIMALS))
+            for metric in shown
         ]
         table.add_section()
         table.add_row("mean", *means)
     return table
-
-
-def _mean_and_sd(values: Sequence[float], decimals: int) -> str:
-    mean, deviation = statistics.mean(values), statistics.stdev(values)
-    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 
 
 def _short(value: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from moe_keras.data import Split
 from moe_keras.errors import require
 from moe_keras.layers import MixtureOfExperts, NGramExpert
 from moe_keras.runner.environment import describe_environment
@@ -15,15 +16,18 @@ from moe_keras.runner.files import (
     CHECKPOINTS,
     HISTORY,
     MODEL,
+    OPINIONS,
     RESULT,
     read_json,
     read_model,
     read_result,
+    write_arrays,
     write_json,
     write_model,
 )
+from moe_keras.runner.out_of_fold import train_out_of_fold
 from moe_keras.runner.plan import Run, plan_run
-from moe_keras.runner.scoring import cost, score
+from moe_keras.runner.scoring import cost, score, scores_of
 from moe_keras.training.builders import build_from_data, merge_arguments
 from moe_keras.training.calibrate import check_temperature, fit_temperature
 from moe_keras.training.checkpoint import find_checkpoints, remove_checkpoints
@@ -32,6 +36,7 @@ from moe_keras.training.input_pipeline import InputPipeline
 from moe_keras.training.keep_state import different_keys
 from moe_keras.training.progress import ProgressBar
 from moe_keras.training.recipe import Recipe
+from moe_keras.training.recipe_parts import OutOfFold
 from moe_keras.training.recipe_stages import fit_recipe_stages
 from moe_keras.training.resumable import FitRecord, fit_resumable
 from moe_keras.zoo import dense_twin
@@ -105,6 +110,8 @@ def train_recipe(
     kept = run.folder / CHECKPOINTS
     if resume and any(map(find_checkpoints, (kept, *kept.glob("stage_*")))):
         console.print(f"{run.folder}: goes on from its last checkpoint")
+    if recipe.out_of_fold is not None:
+        return _train_apart(run, recipe.out_of_fold, resume, console)
     progress = ProgressBar(
         f"{run.contestant} #{run.seed}", console, ("loss", "val_accuracy")
     )
@@ -113,7 +120,29 @@ def train_recipe(
     finally:
         # Or the bar stays on the terminal when the training breaks off.
         progress.on_train_end()
-    return _finish(run, model, record)
+    rows = run.data.validation
+    scores = score(model, rows, len(run.data.classes))
+    return _finish(run, model, record, "validation", scores, rows)
+
+
+def _train_apart(
+    run: Run, how: OutOfFold, resume: bool, console: Console
+) -> TrainedModel:
+    """The experts, and then the gate on what they say out of fold."""
+    title = f"{run.contestant} #{run.seed}"
+    with console.status(title) as status:
+        fit, record = train_out_of_fold(
+            run, how, resume, lambda step: status.update(f"{title}: {step}")
+        )
+    rows = run.data.train
+    opinions = {
+        "expert_logits": fit.expert_logits.astype("float32"),
+        "probabilities": fit.probabilities,
+        "labels": rows.labels,
+    }
+    write_arrays(run.folder / OPINIONS, opinions)
+    scores = scores_of(run.recipe, rows.labels, fit.probabilities)
+    return _finish(run, fit.model, record, "out of fold", scores, rows)
 
 
 def _train(
@@ -202,20 +231,27 @@ def _build(run: Run) -> keras.Model:
     return model
 
 
-def _finish(run: Run, model: keras.Model, record: FitRecord) -> TrainedModel:
+def _finish(
+    run: Run,
+    model: keras.Model,
+    record: FitRecord,
+    split: str,
+    scores: dict[str, float],
+    rows: Split,
+) -> TrainedModel:
+    """Write a run's files; the result comes last, and says that it is done."""
     for layer in model._flatten_layers():
         # Of two tables that training needs, one for use.
         if isinstance(layer, NGramExpert):
             layer.fold()
-    rows = run.data.validation
     result = {
         "recipe": run.recipe.name,
         "contestant": run.contestant,
         "seed": run.seed,
         "data": run.data.name,
-        "split": "validation",
+        "split": split,
         "rows": len(rows),
-        **score(model, rows, len(run.data.classes)),
+        **scores,
         **cost(model, rows),
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from moe_keras.zoo import build_image_moe, build_sentiment_moe
+from moe_keras.schema import RiskSchema
+from moe_keras.training.forest_fit import fit_forests
+from moe_keras.training.forest_kinds import ForestKind
+from moe_keras.zoo import (
+    build_image_moe,
+    build_risk_moe,
+    build_sentiment_moe,
+)
 from moe_keras.zoo.image.builder import VARIANTS as IMAGE_VARIANTS
 
 if TYPE_CHECKING:
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "image": build_image_moe,
+    "risk": build_risk_moe,
     "sentiment": build_sentiment_moe,
 }
 
@@ -33,9 +41,12 @@ DATA_ARGUMENTS: dict[str, Callable[["Dataset"], Any]] = {
     "num_classes": lambda data: len(data.classes),
     "texts": lambda data: data.train.inputs,
     "labels": lambda data: data.train.labels,
+    "table": lambda data: data.train.inputs,
 }
 # Of these, what is rows of the data, and too much to be written down.
-_ROWS = {"texts", "labels"}
+_ROWS = {"texts", "labels", "table"}
+# What a recipe writes for arguments that no file can hold.
+_WRITTEN: dict[str, Any] = {"forests": list[ForestKind]}
 _NOT_IN_RECIPES = {*DATA_ARGUMENTS, "name"}
 # A builder's annotations may name classes of others, such as Keras' layers.
 _CONFIG = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -53,13 +64,44 @@ def build_from_data(
         name: of the model.
 
     Returns:
-        `keras.Model`, not compiled.
+        `keras.Model`, not compiled. Its forests, if it has some, are fitted to
+        the training rows.
     """
     from_data = {
         argument: DATA_ARGUMENTS[argument](data)
         for argument in _told_by_data(builder)
     }
-    return BUILDERS[builder](**from_data, **arguments, name=name)
+    made = {**arguments}
+    if builder == "risk":
+        made["schema"] = read_schema(arguments)
+        made["forests"] = fit_forests(
+            made["schema"],
+            data.train.inputs,
+            data.train.labels,
+            make_forests(arguments),
+        )
+    return BUILDERS[builder](**from_data, **made, name=name)
+
+
+def read_schema(arguments: Mapping[str, Any]) -> RiskSchema:
+    """What a recipe's arguments say of the columns of a table."""
+    schema = arguments["schema"]
+    if isinstance(schema, RiskSchema):
+        return schema
+    return RiskSchema.model_validate(schema)
+
+
+def make_forests(arguments: Mapping[str, Any]) -> list[Any]:
+    """The classifiers of trees of a recipe's arguments, not fitted.
+
+    Raises:
+        ImportError: when a library is not installed.
+    """
+    monotone = any(read_schema(arguments).row_monotone().signs)
+    return [
+        ForestKind.model_validate(one).make(monotone)
+        for one in arguments.get("forests", ())
+    ]
 
 
 def describe_build(
@@ -120,20 +162,37 @@ def check_arguments(
             message = unknown(name, known, _NOT_IN_RECIPES)
             errors.append(_error(message, (*place, name), value))
             continue
-        try:
-            TypeAdapter(known[name].annotation, config=_CONFIG).validate_python(
-                value
-            )
-        except ValidationError as error:
-            # Of a union's branches, the first is as good as any.
-            found = error.errors()[0]
-            errors.append(_error(found["msg"], (*place, name), value))
+        errors += _faults(
+            _WRITTEN.get(name, known[name].annotation), value, (*place, name)
+        )
     for name, parameter in known.items():
         needed = parameter.default is inspect.Parameter.empty
         if needed and not errors and name not in arguments:
             errors.append(_error("is missing", (*place, name), None))
     if errors:
         raise ValidationError.from_exception_data("arguments", errors)
+
+
+def _faults(
+    wanted: Any, value: Any, place: tuple[int | str, ...]
+) -> list[InitErrorDetails]:
+    """What is wrong with a value, for what is wanted in its place."""
+    own = isinstance(wanted, type) and issubclass(wanted, BaseModel)
+    try:
+        # What brings its own rules can take none besides.
+        TypeAdapter(wanted, config=None if own else _CONFIG).validate_python(
+            value
+        )
+    except ValidationError as error:
+        found = error.errors()
+        if own or wanted in _WRITTEN.values():
+            return [
+                _error(one["msg"], (*place, *one["loc"]), one["input"])
+                for one in found
+            ]
+        # Of a union's branches, the first is as good as any.
+        return [_error(found[0]["msg"], place, value)]
+    return []
 
 
 def _parameters(

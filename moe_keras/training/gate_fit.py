@@ -21,6 +21,8 @@ from moe_keras.training.freezing import Freezer
 from moe_keras.training.graph import calls_of, graph_of
 
 OWNER = "fit_gate"
+# What has kept the logits of a part, or computes them now.
+Kept = Callable[[int, Callable[[], np.ndarray]], np.ndarray]
 BATCH_SIZE = 512
 
 
@@ -50,6 +52,7 @@ def predict_out_of_fold(
     labels: Any,
     folds: int = 5,
     seed: int = 0,
+    kept: Kept | None = None,
 ) -> np.ndarray:
     """What experts say of rows that they were not fitted to.
 
@@ -60,6 +63,8 @@ def predict_out_of_fold(
         labels: int `(N,)`.
         folds: int > 1. Parts of equal size, with the classes in equal shares.
         seed: int >= 0, of the parts.
+        kept: from a part's number and what computes its logits to the logits,
+            for one who has kept them; computed by default.
 
     Returns:
         float `(N, E, C)`, logits, each by the model of the other parts.
@@ -82,8 +87,16 @@ def predict_out_of_fold(
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
     pieces, order = [], []
     for number, (learn, rest) in enumerate(parts.split(labels, labels)):
-        model = fit(_rows(inputs, learn), labels[learn], number)
-        pieces.append(predict_experts(model, _rows(inputs, rest)))
+
+        def ask(
+            number: int = number,
+            learn: np.ndarray = learn,
+            rest: np.ndarray = rest,
+        ) -> np.ndarray:
+            model = fit(_rows(inputs, learn), labels[learn], number)
+            return predict_experts(model, _rows(inputs, rest))
+
+        pieces.append(kept(number, ask) if kept else ask())
         order.append(rest)
     found: np.ndarray = np.concatenate(pieces)[
         np.argsort(np.concatenate(order))

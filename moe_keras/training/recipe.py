@@ -16,6 +16,7 @@ from moe_keras.training.recipe_parts import (
     Monitor,
     Name,
     Optimizer,
+    OutOfFold,
     Part,
     Schedule,
     Seed,
@@ -49,7 +50,13 @@ class Recipe(Part):
             its own epochs, at its own peak rate. Models without a mixture, such
             as twins, are trained for `epochs`.
         calibrate: whether `fit_temperature` sets the model's temperature on the
-            validation split at the end.
+            validation split at the end; with `out_of_fold`, on what was said
+            out of fold.
+        folds: int > 1, of a cross-validation, where the data have no test
+            split. Seed s is then the place s of the folds of
+            `moe_keras.data.fold_of`: each seed has a test split of its own.
+        out_of_fold: see `OutOfFold`; for the builder `risk`, whose trees need
+            it.
         batch_size: int > 0.
         dtype_policy: of Keras, such as `"float32"` or `"mixed_bfloat16"`.
         seeds: ints >= 0, all different: one training for each.
@@ -69,6 +76,8 @@ class Recipe(Part):
     epochs: Count
     stages: tuple[Stage, ...] = ()
     calibrate: bool = False
+    folds: Annotated[int, Field(ge=2)] | None = None
+    out_of_fold: OutOfFold | None = None
     batch_size: Count = 128
     dtype_policy: Literal[
         "float32", "bfloat16", "mixed_bfloat16", "mixed_float16"
@@ -115,6 +124,38 @@ class Recipe(Part):
     def _augmentation_is_for_images(self) -> "Recipe":
         if self.augmentation is not None and self.task != "image":
             raise ValueError("augmentation is for images only")
+        return self
+
+    @model_validator(mode="after")
+    def _out_of_fold_is_for_risk(self) -> "Recipe":
+        if self.folds is not None and self.task != "risk":
+            raise ValueError("folds are for tables only")
+        if (self.builder.name == "risk") != (self.task == "risk"):
+            raise ValueError("the builder risk and the task risk go together")
+        if self.out_of_fold is None:
+            if self.folds is not None:
+                raise ValueError("folds need out_of_fold")
+            if self.builder.arguments.get("forests"):
+                raise ValueError("forests need out_of_fold")
+            return self
+        if self.builder.name != "risk":
+            raise ValueError("out_of_fold is for the builder risk")
+        kind = (self.optimizer.name, self.schedule.name, self.schedule.warmup)
+        if kind != ("adamw", "cosine", 0):
+            raise ValueError(
+                "out_of_fold needs the optimizer adamw and the schedule "
+                "cosine without warmup"
+            )
+        left = [
+            name
+            for name in ("stages", "monitor", "augmentation")
+            if getattr(self, name)
+        ]
+        if left or self.loss != Loss():
+            raise ValueError(
+                "out_of_fold goes without stages, monitor, augmentation and "
+                "loss"
+            )
         return self
 
     def to_yaml(self) -> str:

@@ -2,15 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from moe_keras.training.builders import BUILDERS, check_arguments
+from moe_keras.training.part import Part as Part
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Count = Annotated[int, Field(ge=1)]
@@ -21,14 +16,6 @@ Positive = Annotated[float, Field(gt=0)]
 
 TWINS = {"active_twin": "active", "parameter_twin": "parameters"}
 OUTSIDE = ("nb_svm", "tfidf_logistic")
-
-
-class Part(BaseModel):
-    """A mapping of the recipe: no other key, no value of another type."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
-    )
 
 
 class Data(Part):
@@ -168,6 +155,23 @@ class Loss(Part):
     label_smoothing: Share = 0.0
 
 
+class OutOfFold(Part):
+    """How a gate is fitted to what experts say of rows that are new to them.
+
+    See `moe_keras.training.fit_risk_moe`.
+
+    Attributes:
+        folds: int > 1. Parts of the training rows: for each, all experts are
+            fitted to the others, and asked about it.
+        gate_epochs: passes over these answers; 0 leaves the gate as it begins.
+        gate_learning_rate: in (0, 10], at first.
+    """
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    gate_epochs: Annotated[int, Field(ge=0)] = 10
+    gate_learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+
+
 class Monitor(Part):
     """Which epoch's weights are kept.
 
@@ -196,9 +200,9 @@ class Baseline(Part):
             kind; see `dense_twin`.
         arguments: the builder's arguments that differ from the model's; with
             `variant` among them they are all that it gets.
-        recombine: `"uniform"`, `"stacking"` or the name of an expert: what the
-            experts of the trained model are without its gate. Nothing is
-            trained for it; see `moe_keras.runner.recombined`.
+        recombine: `"uniform"`, `"stacking"`, the name of an expert, or names of
+            several: what the experts of the trained model are without its gate.
+            Nothing is trained for it; see `moe_keras.runner.recombined`.
         outside: `"nb_svm"` or `"tfidf_logistic"`, models of scikit-learn that
             read texts; they are not trained before, but fitted when models are
             compared, to all rows but those of the split. See `fit_outside`.
@@ -210,7 +214,7 @@ class Baseline(Part):
     twin: Literal["active", "parameters"] | None = None
     bank: int | str = 0
     arguments: dict[str, Any] = {}
-    recombine: str | None = None
+    recombine: str | list[str] | None = None
     outside: Literal["nb_svm", "tfidf_logistic"] | None = None
     staged: bool = True
 

@@ -12,21 +12,21 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.base import clone
 
 from moe_keras.errors import require, require_counts
-from moe_keras.layers import (
-    ForestExpert,
-    TableColumns,
-)
 from moe_keras.schema import RiskSchema
 from moe_keras.training.calibrate import best_temperature
-from moe_keras.training.gate_fit import fit_gate, predict_out_of_fold
+from moe_keras.training.forest_fit import fit_forests
+from moe_keras.training.gate_fit import (
+    Kept,
+    fit_gate,
+    predict_out_of_fold,
+)
 from moe_keras.training.stage import Stage
-from moe_keras.training.stages import fit_stages
+from moe_keras.training.stages import StagesHistory, fit_stages
 from moe_keras.zoo import build_risk_moe
+from moe_keras.zoo.kinds import Experts
 from moe_keras.zoo.risk.builder import DEFAULT_EXPERTS, read_rows
-from moe_keras.zoo.risk.experts import Columns, Experts
 
 OWNER = "fit_risk_moe"
 Note = Callable[[str], None]
@@ -42,11 +42,15 @@ class RiskFit:
             fitted to it.
         probabilities: float `(N, C)`, the gate's mixture of these. The gate has
             seen the rows: a little better than on new ones.
+        history: by name, a value for each epoch of the networks, where they
+            were fitted to all rows, and then of the gate, NaN where there is
+            none; under `stage`, `"experts"` or `"gate"`.
     """
 
     model: keras.Model
     expert_logits: np.ndarray
     probabilities: np.ndarray
+    history: dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def fit_risk_moe(
     num_classes: int = 2,
     seed: int = 0,
     note: Note | None = None,
+    kept: Kept | None = None,
 ) -> RiskFit:
     """Build and train a risk mixture.
 
@@ -105,6 +110,7 @@ def fit_risk_moe(
         num_classes: int > 1. C.
         seed: int >= 0, of folds, weights, order and trees.
         note: told of each step as it begins, in a few words.
+        kept: see `predict_out_of_fold`; for going on after an interruption.
 
     Returns:
         `RiskFit`.
@@ -127,6 +133,8 @@ def fit_risk_moe(
         labels_shape=labels.shape,
     )
 
+    history = StagesHistory()
+
     def fit(part: Any, own: np.ndarray, fold: int) -> keras.Model:
         note(
             "the experts, all rows"
@@ -134,15 +142,18 @@ def fit_risk_moe(
             else f"the experts, fold {fold + 1} of {plan.folds}"
         )
         keras.utils.set_random_seed(seed + fold + 1)
-        return _fit_experts(schema, part, own, plan, num_classes, seed)
+        model, found = _fit_experts(schema, part, own, plan, num_classes, seed)
+        if found is not None and fold < 0:
+            history.join("experts", found)
+        return model
 
-    logits = predict_out_of_fold(fit, checked, labels, plan.folds, seed)
+    logits = predict_out_of_fold(fit, checked, labels, plan.folds, seed, kept)
     model = fit(checked, labels, -1)
     gate = model.get_layer("moe").gate
     # One expert gets all the weight, whatever its gate has learned.
     if plan.gate_epochs and gate.num_experts > 1 and gate.trainable_variables:
         note("the gate")
-        fit_gate(
+        found = fit_gate(
             model,
             checked,
             labels,
@@ -152,13 +163,19 @@ def fit_risk_moe(
             batch_size=plan.batch_size,
             seed=seed,
         )
+        history.join("gate", found)
     fused = _fuse(model, checked, logits)
     temperature = model.get_layer("temperature")
     if plan.calibrate:
         weights = np.ones(rows)
         temperature.scale.assign(best_temperature(fused, labels, weights))
     probabilities = keras.ops.softmax(temperature(fused))
-    return RiskFit(model, logits, keras.ops.convert_to_numpy(probabilities))
+    return RiskFit(
+        model,
+        logits,
+        keras.ops.convert_to_numpy(probabilities),
+        history.history,
+    )
 
 
 def _fit_experts(
@@ -168,8 +185,8 @@ def _fit_experts(
     plan: RiskPlan,
     num_classes: int,
     seed: int,
-) -> keras.Model:
-    """A model with all experts fitted, each alone."""
+) -> tuple[keras.Model, keras.callbacks.History | None]:
+    """A model with all experts fitted, each alone; of networks, how it went."""
     model = build_risk_moe(
         schema,
         table,
@@ -179,10 +196,10 @@ def _fit_experts(
         **(plan.builder or {}),
     )
     if not plan.experts:
-        return model
+        return model, None
     steps = plan.epochs * -(-len(labels) // plan.batch_size)
     model.compile("adam", "sparse_categorical_crossentropy")
-    fit_stages(
+    history = fit_stages(
         model,
         (table, labels),
         [
@@ -201,64 +218,7 @@ def _fit_experts(
         ),
         verbose=0,
     )
-    return model
-
-
-def fit_forests(
-    schema: RiskSchema,
-    table: Any,
-    labels: np.ndarray,
-    forests: Sequence[Any],
-    seed: int = 0,
-) -> list[ForestExpert]:
-    """Fit classifiers of trees to the rows of a table, as experts.
-
-    Args:
-        schema: what the columns are.
-        table: as `RiskSchema.check` returns it.
-        labels: int `(N,)`.
-        forests: with scikit-learn's interface; they are cloned.
-        seed: int >= 0, where they have a `random_state`.
-
-    Returns:
-        A `ForestExpert` for each, monotone where the schema asks.
-    """
-    reader = TableColumns(**schema.table_columns())
-    columns = Columns(reader.row_names, reader.levels, schema.row_monotone())
-    read = columns.signed
-    signs = [columns.monotone.signs[place] for place in read]
-    rows = read_rows(reader, table)[:, read]
-    banks = []
-    for number, forest in enumerate(forests):
-        fitted = clone(forest)
-        known = fitted.get_params()
-        options: dict[str, Any] = {}
-        if "random_state" in known and known["random_state"] is None:
-            options["random_state"] = seed
-        if any(signs):
-            options |= _constraints(known, signs, number)
-        fitted.set_params(**options).fit(rows, labels)
-        banks.append(
-            ForestExpert.from_model(
-                fitted, columns=read, name=f"forest_{number}"
-            )
-        )
-    return banks
-
-
-def _constraints(
-    known: Mapping[str, Any], signs: list[int], number: int
-) -> dict[str, Any]:
-    """The monotone constraints, by the name that the library has for them."""
-    for name in ("monotonic_cst", "monotone_constraints"):
-        if name in known:
-            return {name: signs}
-    # LightGBM and CatBoost list only what has been set.
-    raise ValueError(
-        f"{OWNER}: `forests` must take monotone constraints, as the schema "
-        "has monotone columns; to LightGBM and CatBoost, give "
-        f"`monotone_constraints=[]` for them. Received: forest={number}"
-    )
+    return model, history
 
 
 def _fuse(model: keras.Model, table: Any, logits: np.ndarray) -> np.ndarray:

@@ -35,10 +35,10 @@ class StagesHistory(keras.callbacks.History):
         self.history: dict[str, list[Any]] = {}
         self.notes: list[str] = []
 
-    def join(self, stage: Stage, found: keras.callbacks.History) -> None:
-        """Put a stage's epochs behind those that are there."""
+    def join(self, stage: str, found: keras.callbacks.History) -> None:
+        """Put the epochs of a stage, by its name, behind those there are."""
         before, count = len(self.epoch), len(found.epoch)
-        new = {**found.history, "stage": [stage.name] * count}
+        new = {**found.history, "stage": [stage] * count}
         for name in {**self.history, **new}:
             values = self.history.setdefault(name, [math.nan] * before)
             values.extend(new.get(name, [math.nan] * count))
@@ -176,7 +176,7 @@ def _run(
     )
     if best is not None:
         best.apply()
-    joined.join(stage, found)
+    joined.join(stage.name, found)
 
 
 def _check(

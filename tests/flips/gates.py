@@ -31,6 +31,7 @@ FLIPS = {
                 "importance_loss": 0.5,
                 "mutual_information_loss": 0.5,
                 "kernel_initializer": "ones",
+                "bias_initializer": "ones",
                 "seed": 1,
                 "activation": "sigmoid",
                 "scores": "cosine",

@@ -23,7 +23,9 @@ def built(inputs, **kwargs):
 
 
 def logits_of(layer, rows):
-    return rows @ weights_by_name(layer)["kernel"] / layer.temperature
+    weights = weights_by_name(layer)
+    scores = rows @ weights["kernel"] + weights.get("score_bias", 0)
+    return scores / layer.temperature
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (3, 4, 5)])
@@ -36,6 +38,8 @@ def logits_of(layer, rows):
         {"top_k": 3, "normalize": False},
         {"top_k": 2, "temperature": 0.3},
         {"top_k": 4},
+        {"bias_initializer": "zeros", "temperature": 0.5},
+        {"top_k": 2, "bias_initializer": "zeros"},
     ],
 )
 def test_gates_are_those_of_the_loops(shape, kwargs):
@@ -73,6 +77,14 @@ def test_levels(shape, level, leading):
     layer = GatingLayer(3, level=level)
     assert tuple(layer(draw(*shape)).shape) == (*leading, 3)
     assert layer.compute_output_shape(shape) == (*leading, 3)
+
+
+def test_the_bias_begins_as_its_initializer_says():
+    start = keras.initializers.Constant([0.0, 1.0, -2.0])
+    layer = GatingLayer(3, kernel_initializer="zeros", bias_initializer=start)
+    expected = np.exp([0.0, 1.0, -2.0])
+    found = GatingLayer.from_config(layer.get_config())(draw(4, 5))
+    assert_close(found, np.tile(expected / expected.sum(), (4, 1)))
 
 
 def test_padding_has_no_gates():

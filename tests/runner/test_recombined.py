@@ -16,7 +16,7 @@ from moe_keras.layers import (
     WeightedFusion,
 )
 from moe_keras.runner import train_recipe
-from moe_keras.runner.recombined import ask_experts, recombine, recombine_all
+from moe_keras.runner.recombined import ask_experts, recombine
 from moe_keras.training import Recipe
 from tests.training.recipes import small
 
@@ -75,11 +75,9 @@ def with_best_temperature(given, wanted):
 
 
 def found(how, model, split=OTHERS):
-    ((name, probabilities),) = recombine_all(
-        {"row": how}, model, HELD_OUT, split
-    )
-    assert name == "row"
-    return probabilities
+    held_out = ask_experts(model, HELD_OUT)
+    asked = held_out if split is HELD_OUT else ask_experts(model, split)
+    return recombine(how, held_out, asked)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_what_a_stage_does_not_log_is_nan():
         found = keras.callbacks.History()
         found.history = log
         found.epoch = list(range(len(next(iter(log.values())))))
-        joined.join(stage, found)
+        joined.join(stage.name, found)
     assert joined.history["stage"] == ["experts", "experts", "gate"]
     np.testing.assert_array_equal(joined.history["a"], [1, 2, math.nan])
     np.testing.assert_array_equal(joined.history["b"], [math.nan, math.nan, 3])

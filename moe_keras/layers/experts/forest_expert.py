@@ -141,6 +141,8 @@ class ForestExpert(ExpertBank):
                 autocast=False,
                 name=name,
             )
+            # A threshold that is rounded sends rows another way.
+            weight.keep_exact = name != "leaves"
             if name in given:
                 weight.assign(given[name])
             self.tables[name] = weight

@@ -11,7 +11,13 @@ from moe_keras.layers.gates_record import note_scores
 from moe_keras.layers.registration import register
 from moe_keras.layers.router_checks import check_router, kept_router
 from moe_keras.layers.router_losses import RouterLosses
-from moe_keras.layers.router_scores import SCORES, router_initializer
+from moe_keras.layers.router_scores import (
+    SCORES,
+    build_scores,
+    router_initializer,
+    score_rows,
+    serialized_initializers,
+)
 from moe_keras.ops import gating, service
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -51,9 +57,10 @@ class GatingLayer(Gate):
             information between rows and experts, in nats: it asks for gates
             that are sure, and for experts that are used alike. Defaults to
             `0.0`.
-        kernel_initializer: for W. `None` stands for a truncated normal with a
-            tenth of the usual variance (Switch Transformer, section 2.4).
-            Defaults to `None`.
+        kernel_initializer: for W. `None` (default) for a truncated normal with
+            a tenth of the usual variance (Switch Transformer, section 2.4).
+        bias_initializer: for a bias per expert, added to its score; `None` for
+            no bias. Defaults to `None`.
         seed: int or None, for noise, jitter and dropout. Defaults to `None`.
         activation: `"softmax"`, or `"sigmoid"`: each expert is scored by
             itself. Defaults to `"softmax"`.
@@ -126,6 +133,7 @@ class GatingLayer(Gate):
         importance_loss: float = 0.0,
         mutual_information_loss: float = 0.0,
         kernel_initializer: Any = None,
+        bias_initializer: Any = None,
         seed: int | None = None,
         activation: str = "softmax",
         scores: str = "linear",
@@ -148,6 +156,7 @@ class GatingLayer(Gate):
         self.importance_loss = importance_loss
         self.mutual_information_loss = mutual_information_loss
         self.kernel_initializer = router_initializer(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
         self.seed = seed
         self.activation = activation
         self.scores = scores
@@ -160,7 +169,7 @@ class GatingLayer(Gate):
         self.entropy_loss = entropy_loss
         self.load_loss = load_loss
         check_router(self)
-        self.selection_bias = None
+        self.selection_bias = self.score_bias = None
         if noisy or jitter or expert_dropout:
             self._noise_seed = keras.random.SeedGenerator(seed)
 
@@ -171,7 +180,7 @@ class GatingLayer(Gate):
 
     def build(self, input_shape: Any) -> None:
         width = self.check_width(input_shape)
-        SCORES[self.scores].build(self, width)
+        build_scores(self, width)
         if self.noisy:
             # Zero, as in the paper: every expert starts with the same noise.
             self.noise_kernel = self.add_router_weight(
@@ -194,7 +203,7 @@ class GatingLayer(Gate):
         if training:
             rows = self._jitter(rows)
             in_service = self._drop_experts(in_service)
-        logits = SCORES[self.scores].score(self, rows) / self.temperature
+        logits = score_rows(self, rows) / self.temperature
         note_scores(self, logits)
         selection, scale = logits, None
         if self.noisy and training:
@@ -286,7 +295,5 @@ class GatingLayer(Gate):
         return {
             **super().get_config(),
             **{name: getattr(self, name) for name in names.split()},
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
+            **serialized_initializers(self),
         }

@@ -2,8 +2,10 @@
 
 An array is kept in float16 where that loses no more than half precision's own
 rounding, else in float32: biases, normalisation and other vectors always, since
-they are few, and since a variance near 0 or above 65,504 matters. Integers and
-booleans are kept as they are. What an array is, its dtype in the file says.
+they are few, and since a variance near 0 or above 65,504 matters. Integers,
+booleans, and what has the attribute `keep_exact`, such as the thresholds of
+trees, infinite ones too, are kept as they are. What an array is, its dtype in
+the file says.
 """
 
 import io
@@ -77,9 +79,14 @@ def pack_weights(model: keras.Model, owner: str) -> bytes:
     """
     arrays = {}
     for name, weight in name_weights(model).items():
-        value = encode(keras.ops.convert_to_numpy(weight))
+        value, exact = (
+            keras.ops.convert_to_numpy(weight),
+            getattr(weight, "keep_exact", False),
+        )
+        value = value if exact else encode(value)
+        wrong = np.isnan if exact else lambda array: ~np.isfinite(array)
         require(
-            value.dtype.kind != "f" or bool(np.all(np.isfinite(value))),
+            value.dtype.kind != "f" or not bool(np.any(wrong(value))),
             owner,
             "`model` must have finite weights.",
             weight=name,

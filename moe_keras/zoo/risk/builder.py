@@ -1,5 +1,6 @@
 """The builder of risk models: columns, experts, gate, calibration."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +29,7 @@ from moe_keras.zoo.risk.experts import (
     adapted,
     make_encoded,
     make_forests,
+    sizes_of,
 )
 
 DEFAULT_EXPERTS: Experts = MappingProxyType({"linear": 1, "low_rank": 8})
@@ -81,9 +83,10 @@ def build_risk_moe(
             fitted to the rows of `TableColumns`; or `ForestExpert`.
         num_classes: int > 1. C.
         top_k: int in 1..E or None: experts that see a row; None for all.
-        gate: a gate over rows `(B, D)`; `"uniform"` for fixed equal weights;
-            None for a `GatingLayer` over an encoding of the row. Only with None
-            do `top_k` and the coefficients below count.
+        gate: a gate over rows `(B, D)`; `"uniform"` for fixed equal weights of
+            all experts; None for a `GatingLayer` over an encoding of the row,
+            with a bias with which all banks begin with equal weights. Only with
+            None do `top_k` and the coefficients below count.
         fusion: `"logarithmic"` or `"linear"`: whether the experts' logits or
             their probabilities are averaged; see `LogitFusion`.
         bins: int > 1. Pieces of a number at most, for networks.
@@ -122,7 +125,8 @@ def build_risk_moe(
         experts, columns, rows, num_classes, bins, scorecard_bins
     )
     banks += make_forests(forests, columns, num_classes)
-    count = sum(bank.num_experts for bank in banks)
+    sizes = [size for bank in banks for size in sizes_of(bank)]
+    count = sum(sizes)
     if gate == "uniform":
         gate = UniformGating(count, level="sample", name="gating")
     if gate is None:
@@ -139,6 +143,10 @@ def build_risk_moe(
             level="sample",
             balance_loss=balance_loss,
             importance_loss=importance_loss,
+            # A kind with many experts is not to outvote the others at first.
+            bias_initializer=keras.initializers.Constant(
+                [-math.log(size) for size in sizes for _ in range(size)]
+            ),
             name="router",
         )
         features = adapted(columns, columns.free, rows, gate_bins, "pieces")

@@ -200,3 +200,10 @@ def _check_monotone(bank: ForestExpert, number: int, columns: Columns) -> None:
             column=columns.names[place],
             monotone=sign,
         )
+
+
+def sizes_of(bank: ExpertBank) -> list[int]:
+    """How many experts the banks have that one is made of."""
+    if isinstance(bank, EncodedExperts):
+        return [part.num_experts for part in bank.banks.banks]
+    return [bank.num_experts]
