@@ -13,7 +13,7 @@ from rich.console import Console
 
 from moe_keras import cli_cards, cli_presets
 from moe_keras._version import __version__
-from moe_keras.cli_options import DataDir, RecipePath, Runs
+from moe_keras.cli_options import DataDir, OptionalRecipe, Runs
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -142,9 +142,33 @@ Threads = Annotated[
 ]
 
 
+TableFile = Annotated[
+    Path | None,
+    typer.Option(help="A CSV or Parquet table, instead of a recipe."),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Of a table: the column to predict.")
+]
+Bad = Annotated[
+    str | None, typer.Option(help="Of a table: the target's bad value.")
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(help="Of a table: a column not to read; again for more."),
+]
+Folds = Annotated[
+    int, typer.Option(min=2, help="Of a table: of the cross-validation.")
+]
+
+
 @app.command()
 def train(
-    recipe: RecipePath,
+    recipe: OptionalRecipe = None,
+    csv: TableFile = None,
+    target: Target = None,
+    bad: Bad = None,
+    drop: Drop = None,
+    folds: Folds = 5,
     seed: Seeds = None,
     out: Runs = None,
     data_dir: DataDir = None,
@@ -156,10 +180,21 @@ def train(
 
     Interrupted, the same command goes on after the last finished epoch. Seeds
     that are done are not trained again.
+
+    With --csv and --target, train a risk mixture on a table of two classes,
+    compare it with other models on the same folds, and write a report and a
+    SavedModel.
     """
     with plain_errors():
         if threads is not None:
             _limit_threads(threads)
+        if csv is not None or target is not None:
+            _train_table(recipe, csv, target, bad, drop or [], folds, out)
+            return
+        if recipe is None:
+            raise ValueError(
+                "name a recipe, or a table with --csv and --target"
+            )
         with quiet_start():
             from moe_keras.runner import train_recipe
             from moe_keras.runner.tables import results_table
@@ -180,6 +215,26 @@ def train(
         rows = [trained.result for trained in results]
         console.print(results_table(rows, title))
         console.print(f"Read [bold]{results[0].folder.parent}[/bold]")
+
+
+def _train_table(
+    recipe: Path | None,
+    csv: Path | None,
+    target: str | None,
+    bad: str | None,
+    drop: list[str],
+    folds: int,
+    out: Path | None,
+) -> None:
+    if recipe is not None or csv is None or target is None:
+        raise ValueError("--csv and --target go together, without a recipe")
+    with quiet_start():
+        from moe_keras.cards import train_table
+        from moe_keras.cards.tables import comparison_table
+    console = Console()
+    done = train_table(csv, target, bad, out, drop, folds, console=console)
+    Console(width=120).print(comparison_table(done.comparison))
+    console.print(f"Read [bold]{done.folder / 'card.md'}[/bold]")
 
 
 @app.command()

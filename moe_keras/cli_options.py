@@ -12,6 +12,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder of the data sets.")]
 RecipePath = Annotated[
     Path, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
 ]
+OptionalRecipe = Annotated[
+    Path | None, typer.Argument(help="A recipe, or a folder with recipe.yaml.")
+]
 Runs = Annotated[
     Path | None, typer.Option(help="Folder of the runs; runs/NAME if none.")
 ]

@@ -79,11 +79,11 @@ class Judge:
             split=split,
         )
         require(
-            recipe.folds is None or split == "test",
+            recipe.out_of_fold is None or split == "test",
             "compare_recipe",
-            "a cross-validation has no rows for validation: what was said out "
-            "of fold is scored in each run's result; the folds are the test "
-            "split.",
+            "with `out_of_fold` no rows are left for validation: what was said "
+            "out of fold is scored in each run's result. The folds of a "
+            "cross-validation are the test split.",
             split=split,
         )
         self.recipe, self.folder, self.split = recipe, folder, split
@@ -135,8 +135,11 @@ class Judge:
             data, model = self.data(seed), read_model(run / MODEL)
             rows = self._rows(data)
             held_out = self._held_out(model, data, run)
-            own = self.recipe.folds is None and self.split == "validation"
-            asked = held_out if own else ask_experts(model, rows)
+            asked = (
+                held_out
+                if self.split == "validation"
+                else ask_experts(model, rows)
+            )
             for name, how in wanted.items():
                 said = recombine(how, held_out, asked)
                 yield Judged(name, seed, rows, said, describe_environment())
@@ -145,7 +148,7 @@ class Judge:
         self, model: keras.Model, data: Dataset, run: Path
     ) -> Opinions:
         """What experts say of rows that they were not fitted to."""
-        if self.recipe.folds is None:
+        if self.recipe.out_of_fold is None:
             return ask_experts(model, data.validation)
         kept = read_arrays(run / OPINIONS)
         mixture = model.get_layer("moe")
@@ -164,9 +167,10 @@ class Judge:
             seeds = [0] if self.recipe.folds is None else self.recipe.seeds
             for seed in seeds:
                 data = self.data(seed)
-                # Of a cross-validation, that is all of `train`.
-                carved = self.split == "test" and self.recipe.folds is None
-                learned = data.whole_train() if carved else data.train
+                whole = (
+                    self.split == "test" and data.validation_rows is not None
+                )
+                learned = data.whole_train() if whole else data.train
                 yield self._fitted(
                     baseline.name, baseline.outside, seed, learned
                 )

@@ -71,7 +71,7 @@ def publish_recipe(
     validation = validation_rows(recipe, runs, data_dir)
     seed = _best_seed(recipe, validation)
     data = data_at(recipe, load_data(recipe, data_dir), seed)
-    held_out = data.train if recipe.folds else data.validation
+    held_out = data.validation if len(data.validation) else data.train
     model = read_model(runs / str(seed) / MODEL)
     # Before the test split is read.
     _refuse_dead_experts(recipe, routing_of(model, held_out, len(data.classes)))
@@ -80,7 +80,7 @@ def publish_recipe(
     shipped = from_preset(str(folder))
     probabilities = predict(shipped, data.test, len(data.classes))
     shown = reliability(
-        data.test.labels, probabilities, 1 if recipe.folds else None
+        data.test.labels, probabilities, 1 if recipe.out_of_fold else None
     )
     results = {
         "preset": f"{recipe.task}/{recipe.name}",
@@ -116,7 +116,7 @@ def publish_recipe(
         "words": _words_of(shipped),
     }
     write_json(folder / RESULTS, results)
-    _draw(folder, results, shown, bool(recipe.folds))
+    _draw(folder, results, shown, recipe.out_of_fold is not None)
     write_card(folder)
     return results
 
@@ -126,9 +126,9 @@ def validation_rows(
 ) -> list[dict[str, Any]]:
     """Scores on rows that choices are made on, one dict per contestant and run.
 
-    Of a cross-validation, what each run has written of itself: out of fold.
+    With `out_of_fold`, what each run has written of itself.
     """
-    if recipe.folds is None:
+    if recipe.out_of_fold is None:
         return compare_recipe(recipe, runs, "validation", data_dir).rows
     left = {"training", "versions", "recipe"}
     found = (
@@ -150,7 +150,7 @@ def _best_seed(recipe: Recipe, rows: list[dict[str, Any]]) -> int:
 
 
 def _groups(recipe: Recipe, test: Comparison) -> list[dict[str, Any]]:
-    if recipe.folds is None:
+    if recipe.out_of_fold is None:
         return []
     schema = read_schema(recipe.builder.arguments)
     own = [one for one in test.judged if one.contestant == recipe.name]

@@ -48,13 +48,22 @@ def load_data(recipe: Recipe, data_dir: Path | str | None) -> Dataset:
 
 
 def data_at(recipe: Recipe, data: Dataset, seed: int) -> Dataset:
-    """What one run reads: all, or one fold of a cross-validation.
+    """What one run reads.
 
     Args:
-        recipe: see `load_recipe`.
+        recipe: see `load_recipe`. With `out_of_fold`, a training needs no
+            validation split: its rows are for training too.
         data: as of `load_data`.
         seed: int >= 0. With `folds`, the place of the fold; see `fold_of`.
     """
-    if recipe.folds is None:
+    if recipe.folds is not None:
+        return fold_of(data, recipe.folds, seed)
+    if recipe.out_of_fold is None:
         return data
-    return fold_of(data, recipe.folds, seed)
+    rows = data.whole_train()
+    return dataclasses.replace(
+        data,
+        train=rows,
+        validation=rows.take(slice(0, 0)),
+        validation_rows=None,
+    )

@@ -1,6 +1,7 @@
-"""What users would pick instead: models of scikit-learn, fitted anew."""
+"""What users would pick instead: models of others, fitted anew."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.svm import LinearSVC
 
 from moe_keras.data import Split
 from moe_keras.errors import require
+from moe_keras.runner.outside_tables import TABLES, fit_table, predict_table
 
 # From inputs to probabilities (N, C).
 Predict = Callable[[Any], np.ndarray]
@@ -89,28 +91,40 @@ def _tfidf_logistic(split: Split) -> tuple[Any, int]:
     return model, len(words.vocabulary_)
 
 
+# Of texts.
 OUTSIDE: Mapping[str, Callable[[Split], tuple[Any, int]]] = MappingProxyType(
     {"nb_svm": _nb_svm, "tfidf_logistic": _tfidf_logistic}
 )
 
 
-def fit_outside(name: str, split: Split) -> tuple[Predict, int]:
-    """Fit a model of scikit-learn to texts.
+def fit_outside(name: str, split: Split) -> tuple[Predict, int | None]:
+    """Fit a model of scikit-learn, or of a library like it.
 
     Args:
-        name: `"nb_svm"`: words, pairs and triples; two classes.
+        name: of texts, `"nb_svm"`: words, pairs and triples; two classes; and
             `"tfidf_logistic"`: words and pairs, sublinear counts times inverse
-            document frequencies, logistic regression with C = 10.
-        split: texts and labels.
+            document frequencies, logistic regression with C = 10. Of tables,
+            see `moe_keras.runner.outside_tables.fit_table`.
+        split: inputs and labels.
 
     Returns:
-        A function from texts to probabilities `(N, C)`, and how many weights
-        the model has.
+        A function from inputs to probabilities `(N, C)`, and how many weights
+        the model has; None for trees.
 
     Raises:
-        ValueError: for inputs that are no texts.
+        ValueError: for inputs of another kind.
+        ImportError: when the model's library is not installed.
     """
     inputs = split.inputs
+    if name in TABLES:
+        require(
+            isinstance(inputs, dict),
+            "fit_outside",
+            f"{name} reads tables.",
+            inputs=type(inputs).__name__,
+        )
+        table = fit_table(name, split)
+        return partial(predict_table, table), None
     require(
         isinstance(inputs, np.ndarray) and inputs.dtype == object,
         "fit_outside",

@@ -31,13 +31,13 @@ def scores_of(
     """The scores that a recipe's models are judged by.
 
     Args:
-        recipe: of a table in folds, of two classes: `risk_scores`; of others,
-            or None: `classification_scores`.
+        recipe: with `out_of_fold`, of two classes: `risk_scores`; of others, or
+            None: `classification_scores`.
         labels: int `(N,)`.
         probabilities: float `(N, C)`.
     """
-    folds = recipe is not None and recipe.folds is not None
-    if folds and probabilities.shape[1] == 2:
+    apart = recipe is not None and recipe.out_of_fold is not None
+    if apart and probabilities.shape[1] == 2:
         return risk_scores(labels, probabilities)
     return classification_scores(labels, probabilities)
 

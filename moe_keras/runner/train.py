@@ -34,7 +34,7 @@ from moe_keras.training.checkpoint import find_checkpoints, remove_checkpoints
 from moe_keras.training.compiling import compile_for_use, compile_from_recipe
 from moe_keras.training.input_pipeline import InputPipeline
 from moe_keras.training.keep_state import different_keys
-from moe_keras.training.progress import ProgressBar
+from moe_keras.training.progress import ProgressBar, StepBar
 from moe_keras.training.recipe import Recipe
 from moe_keras.training.recipe_parts import OutOfFold
 from moe_keras.training.recipe_stages import fit_recipe_stages
@@ -129,11 +129,10 @@ def _train_apart(
     run: Run, how: OutOfFold, resume: bool, console: Console
 ) -> TrainedModel:
     """The experts, and then the gate on what they say out of fold."""
-    title = f"{run.contestant} #{run.seed}"
-    with console.status(title) as status:
-        fit, record = train_out_of_fold(
-            run, how, resume, lambda step: status.update(f"{title}: {step}")
-        )
+    with StepBar(
+        f"{run.contestant} #{run.seed}", how.folds + 2, console
+    ) as bar:
+        fit, record = train_out_of_fold(run, how, resume, bar.begin)
     rows = run.data.train
     opinions = {
         "expert_logits": fit.expert_logits.astype("float32"),

@@ -14,6 +14,18 @@ from rich.progress import (
 )
 
 
+def _make_bar(unit: str, console: Console | None) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[logs]}"),
+        console=console,
+    )
+
+
 class ProgressBar(keras.callbacks.Callback):
     """Show the epochs of a `fit` as one bar, with the latest loss and metrics.
 
@@ -36,15 +48,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress: Progress | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("epochs"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[logs]}"),
-            console=self._console,
-        )
+        self._progress = _make_bar("epochs", self._console)
         self._task = self._progress.add_task(
             f"{self._label:<17}", total=self.params["epochs"], logs=""
         )
@@ -65,3 +69,37 @@ class ProgressBar(keras.callbacks.Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+class StepBar:
+    """Show the steps of a training as one bar, with the name of this one.
+
+    A context manager; outside of it nothing is shown.
+
+    Args:
+        label: str, what is trained.
+        steps: int > 0.
+        console: `rich.console.Console` to draw on; a new one by default.
+    """
+
+    def __init__(self, label: str, steps: int, console: Console | None = None):
+        self._progress = _make_bar("steps", console)
+        self._task = self._progress.add_task(
+            f"{label:<17}", total=steps, logs=""
+        )
+        self._begun = 0
+
+    def __enter__(self) -> "StepBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            task = self._progress.tasks[0]
+            self._progress.update(self._task, completed=task.total, logs="")
+        self._progress.stop()
+
+    def begin(self, step: str) -> None:
+        """Say that a step begins, and so that the one before it is done."""
+        self._progress.update(self._task, completed=self._begun, logs=step)
+        self._begun += 1

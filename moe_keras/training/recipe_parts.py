@@ -15,7 +15,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 TWINS = {"active_twin": "active", "parameter_twin": "parameters"}
-OUTSIDE = ("nb_svm", "tfidf_logistic")
+# Of texts, and of tables.
+OUTSIDE = (
+    *("nb_svm", "tfidf_logistic"),
+    *("logistic_bins", "random_forest"),
+    *("lightgbm", "xgboost", "catboost", "boosting"),
+)
 
 
 class Data(Part):
@@ -203,9 +208,10 @@ class Baseline(Part):
         recombine: `"uniform"`, `"stacking"`, the name of an expert, or names of
             several: what the experts of the trained model are without its gate.
             Nothing is trained for it; see `moe_keras.runner.recombined`.
-        outside: `"nb_svm"` or `"tfidf_logistic"`, models of scikit-learn that
-            read texts; they are not trained before, but fitted when models are
-            compared, to all rows but those of the split. See `fit_outside`.
+        outside: a name of `OUTSIDE`: a model of others, `"nb_svm"` and
+            `"tfidf_logistic"` for texts, the rest for tables. They are not
+            trained before, but fitted when models are compared, to all rows but
+            those of the split. See `fit_outside`.
         staged: False trains the model's parts together, for the recipe's
             `epochs`, where the recipe has stages. A twin has no parts.
     """
@@ -215,7 +221,7 @@ class Baseline(Part):
     bank: int | str = 0
     arguments: dict[str, Any] = {}
     recombine: str | list[str] | None = None
-    outside: Literal["nb_svm", "tfidf_logistic"] | None = None
+    outside: str | None = None
     staged: bool = True
 
     @model_validator(mode="before")
@@ -228,6 +234,13 @@ class Baseline(Part):
         if isinstance(value, dict) and value.get("name") in OUTSIDE:
             value = {"outside": value["name"], **value}
         return value
+
+    @field_validator("outside")
+    @classmethod
+    def _outside_is_known(cls, outside: str | None) -> str | None:
+        if outside is not None and outside not in OUTSIDE:
+            raise ValueError(f"must be one of {', '.join(OUTSIDE)}")
+        return outside
 
     @model_validator(mode="after")
     def _differs(self) -> "Baseline":

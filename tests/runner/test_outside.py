@@ -12,6 +12,7 @@ from moe_keras.runner.outside import (
     NaiveBayesSVM,
     fit_outside,
 )
+from moe_keras.runner.outside_tables import TABLES
 from moe_keras.training import Recipe, recipe_parts
 from tests.training.recipes import small
 
@@ -58,7 +59,7 @@ def test_only_texts_are_read():
 
 
 def test_a_recipe_names_it_shortly_and_does_not_train_it(tmp_path):
-    assert tuple(OUTSIDE) == recipe_parts.OUTSIDE
+    assert (*OUTSIDE, *TABLES) == recipe_parts.OUTSIDE
     recipe = Recipe.model_validate(small(baselines=["nb_svm"]))
     assert recipe.baselines[0].outside == "nb_svm"
     with pytest.raises(ValueError, match="fitted when models are compared"):

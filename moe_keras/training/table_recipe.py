@@ -1,0 +1,143 @@
+"""A recipe for a table that nobody has looked at yet."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from moe_keras.data import infer_table_schema, load_dataset
+from moe_keras.errors import require
+from moe_keras.training.recipe import Recipe
+
+OWNER = "train_table"
+# A table with fewer rows is learned in small batches, over and over.
+SMALL = 5_000
+# Of the networks, about; within the limits on epochs.
+UPDATES, FEWEST, MOST = 2_000, 4, 40
+INSTALLED = ("lightgbm", "xgboost", "catboost")
+
+
+def make_table_recipe(
+    path: str | os.PathLike[str],
+    target: str,
+    bad: str | None = None,
+    drop: Collection[str] = (),
+    folds: int = 5,
+    epochs: int | None = None,
+) -> Recipe:
+    """A recipe for any table of two classes, its columns as they are inferred.
+
+    Args:
+        path: of a CSV or Parquet file.
+        target: name of the column to predict.
+        bad: the value of it that is bad; the larger of two numbers if None.
+        drop: columns that the model is not to read, such as ids.
+        folds: int > 1. Of the cross-validation that all models go through.
+        epochs: int > 0. Of the networks; by default such as make about 2,000
+            updates, 4 at least and 40 at most.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: with file, column and row, when the file is not such a
+            table, or the target has not two classes.
+    """
+    schema = infer_table_schema(path, target, bad, drop=drop)
+    kind = "parquet" if Path(path).suffix in (".parquet", ".pq") else "csv"
+    name = f"{kind}:{Path(path).resolve()}"
+    options: dict[str, Any] = {"target": target, "drop": sorted(drop)}
+    data = load_dataset(name, **options)
+    require(
+        len(data.classes) == 2 and schema.target is not None,
+        OWNER,
+        "`target` must have two classes.",
+        target=target,
+        classes=data.classes[:5],
+    )
+    worse = schema.target.bad if schema.target else bad
+    (positive,) = (one for one in data.classes if _same(one, worse))
+    rows = len(data.train) + len(data.validation)
+    batch = 64 if rows < SMALL else 256
+    if epochs is None:
+        epochs = max(FEWEST, min(MOST, UPDATES * batch // rows))
+    slug = re.sub(r"[^a-z0-9]+", "_", Path(path).stem.lower()).strip("_")
+    there = [one for one in INSTALLED if importlib.util.find_spec(one)]
+    return Recipe.model_validate(
+        {
+            "name": slug or "table",
+            "description": f"P({target} = {positive}) of the rows of a table.",
+            "task": "risk",
+            "data": {
+                "name": name,
+                "options": {**options, "positive": positive},
+            },
+            "builder": {
+                "name": "risk",
+                "arguments": {
+                    "schema": schema.model_dump(mode="json"),
+                    "bins": 8 if rows < SMALL else 32,
+                    "experts": {
+                        "linear": 1,
+                        "low_rank": [
+                            {
+                                "num_experts": 16,
+                                "hidden_units": [64, 64],
+                                "dropout": 0.2,
+                            }
+                        ],
+                    },
+                    "forests": [
+                        {
+                            "kind": "hist_boosting",
+                            "arguments": {
+                                "max_iter": 200,
+                                "learning_rate": 0.04,
+                                "max_leaf_nodes": 15,
+                                "l2_regularization": 5.0,
+                            },
+                        },
+                        {
+                            "kind": "extra_trees",
+                            "arguments": {
+                                "n_estimators": 100,
+                                "min_samples_leaf": 10,
+                                "max_features": 0.4,
+                            },
+                        },
+                    ],
+                },
+            },
+            "optimizer": {
+                "name": "adamw",
+                "learning_rate": 2e-3,
+                "weight_decay": 0.01,
+            },
+            "schedule": {"name": "cosine"},
+            "epochs": epochs,
+            "batch_size": batch,
+            "calibrate": True,
+            "folds": folds,
+            "out_of_fold": {"folds": 3},
+            "seeds": list(range(folds)),
+            "baselines": [
+                {"name": "uniform", "recombine": "uniform"},
+                {"name": "scorecard_alone", "recombine": "linear"},
+                {"name": "boosting_alone", "recombine": "forest_0"},
+                *("logistic_bins", "random_forest", *there),
+            ],
+        }
+    )
+
+
+def _same(name: str, value: Any) -> bool:
+    """Whether a class of a file is what a schema calls bad."""
+    if isinstance(value, str):
+        return name == value
+    try:
+        return float(name) == float(value)
+    except ValueError:
+        return False

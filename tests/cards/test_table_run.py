@@ -1,0 +1,95 @@
+"""A file in, a report and a SavedModel out."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from moe_keras.cards import train_table
+from moe_keras.training.table_recipe import make_table_recipe
+from tests.runner.folds import make_table
+from tests.tools import only_tensorflow
+
+pytestmark = only_tensorflow
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    make_table().to_csv(folder / "My loans (1).csv", index=False)
+    return train_table(
+        *(folder / "My loans (1).csv", "risk", "bad", folder / "out"),
+        drop=["age"],
+        folds=2,
+        epochs=1,
+        console=Console(quiet=True),
+    )
+
+
+def test_the_folder_holds_all(done):
+    assert done.recipe.name == "my_loans_1"
+    text = (done.folder / "card.md").read_text()
+    for name in done.comparison.contestants():
+        assert f"| {name} | 2 |" in text
+    assert {"uniform", "logistic_bins", "random_forest"} <= set(
+        done.comparison.contestants()
+    )
+    results = json.loads((done.folder / "results.json").read_text())
+    assert results["data"]["rows"] == {
+        "train": 120,
+        "validation": 0,
+        "test": 120,
+    }
+
+
+def test_the_saved_model_is_the_model_of_all_rows(done):
+    frame = make_table()
+    columns = {
+        "income": frame["income"].to_numpy(),
+        "late": frame["late"].to_numpy(),
+        "home": frame["home"].to_numpy(dtype=object),
+    }
+    said = done.load().predict(columns, verbose=0)
+    served = tf.saved_model.load(str(done.folder / "saved_model"))
+    serve = served.signatures["serving_default"]
+    specs = serve.structured_input_signature[1]
+    (found,) = serve(
+        **{
+            name: tf.cast(tf.constant(columns[name]), spec.dtype)
+            for name, spec in specs.items()
+        }
+    ).values()
+    np.testing.assert_allclose(found, said, atol=1e-5)
+    result = json.loads(
+        (done.folder / "runs/all_rows/0/result.json").read_text()
+    )
+    assert result["rows"] == 240
+    # It has learned: who is late is worse.
+    late = columns["late"]
+    assert said[late >= 4, 1].mean() > said[late <= 1, 1].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("bad", "positive"), [("bad", "bad"), ("good", "good")]
+)
+def test_which_value_is_bad(tmp_path, bad, positive):
+    make_table().to_csv(tmp_path / "a.csv", index=False)
+    recipe = make_table_recipe(tmp_path / "a.csv", "risk", bad)
+    assert recipe.data.options["positive"] == positive
+    assert recipe.epochs == 40
+    # As a file that another command reads.
+    assert "csv:" in recipe.to_yaml()
+
+
+def test_numbers_as_classes(tmp_path):
+    frame = make_table()
+    frame["risk"] = (frame["risk"] == "bad").astype(int) + 1
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    recipe = make_table_recipe(tmp_path / "a.csv", "risk")
+    assert recipe.data.options["positive"] == "2"
+    frame["risk"] = np.arange(len(frame)) % 3
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match="must have two classes"):
+        make_table_recipe(tmp_path / "a.csv", "risk", "2")
