@@ -10,6 +10,9 @@ from moe_keras.layers.blocks.soft_moe import SoftMoE as SoftMoE
 from moe_keras.layers.calibration.isotonic_scaling import (
     IsotonicScaling as IsotonicScaling,
 )
+from moe_keras.layers.calibration.prior_correction import (
+    PriorCorrection as PriorCorrection,
+)
 from moe_keras.layers.calibration.temperature_scaling import (
     TemperatureScaling as TemperatureScaling,
 )
