@@ -71,6 +71,9 @@ from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
 )
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
+from moe_keras.layers.multi_gate_mixture import (
+    MultiGateMixture as MultiGateMixture,
+)
 from moe_keras.layers.preprocessing.table_columns import (
     TableColumns as TableColumns,
 )
