@@ -104,7 +104,8 @@ def test_it_is_the_loop_and_its_slopes(kind, top_k):
     assert set(outputs) == {*TASKS, *(["shared"] if kind == "ple" else [])}
     for task, expected in expected_of(layer, ROWS).items():
         assert_close(outputs[task], expected, atol=2e-5)
-    if BACKEND == "tensorflow" or (kind, top_k) == ("ple", None):
+    # On JAX for long: there the slopes are those of the next test.
+    if BACKEND != "jax":
         check_against(Joined(layer), ROWS, oracle)
 
 

@@ -111,6 +111,7 @@ def make_encoded(
     num_classes: int,
     bins: int,
     steps: int,
+    prefix: str = "",
 ) -> list[ExpertBank]:
     """Banks behind encodings of the row, which know the rows' quantiles.
 
@@ -118,9 +119,10 @@ def make_encoded(
         experts: as `check_experts` lets them through.
         columns: of the row.
         rows: float `(N, D)`.
-        num_classes: int > 1. C.
+        num_classes: int > 0. What an expert returns: C logits, or features.
         bins: int > 1. Pieces of a number at most.
         steps: int > 1. Bins of a number in scorecards.
+        prefix: of the banks' names.
 
     Returns:
         One bank for all linear experts, on steps of what they may read with the
@@ -137,7 +139,9 @@ def make_encoded(
                 LinearExpert(**{**_told(bank), "signs": signs.tolist()})
                 for bank in linear
             ]
-        banks.append(EncodedExperts(linear, encoding, name="scorecards"))
+        banks.append(
+            EncodedExperts(linear, encoding, name=f"{prefix}scorecards")
+        )
     if others:
         require(
             columns.free,
@@ -147,7 +151,7 @@ def make_encoded(
             experts=list(experts),
         )
         encoding = adapted(columns, columns.free, rows, bins, "pieces")
-        banks.append(EncodedExperts(others, encoding, name="networks"))
+        banks.append(EncodedExperts(others, encoding, name=f"{prefix}networks"))
     return banks
 
 
