@@ -80,6 +80,8 @@ SLOW = {
     "tests/zoo/test_image_variants.py"
     "::test_it_learns_digits_and_survives_a_file[vit]",
     "tests/zoo/test_risk_targets.py"
+    "::test_a_fit_of_experts_and_gate_knows_the_shares_too",
+    "tests/zoo/test_risk_targets.py"
     "::test_it_learns_and_survives_a_file_and_a_saved_model[ple]",
     "tests/zoo/test_risk_targets.py::test_weights_of_0_leave_rows_out_too",
     "tests/zoo/test_sentiment_options.py::test_an_argument_changes_something",

@@ -59,6 +59,8 @@ def test_it_learns_and_survives_a_file_and_a_saved_model(sharing, tmp_path):
         "prior": {"late": [0.9, 0.1]},
     }
     model = build(sharing, **priors)
+    assert model.get_layer("prior_late").prior == [0.9, 0.1]
+    assert "prior_early" not in [layer.name for layer in model.layers]
     train(model, Y)
     found = model.predict(TABLE, verbose=0)
     assert set(found) == {"late", "early"}
