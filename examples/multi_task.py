@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Two targets of one loan: a multi-gate mixture beside two single models
 #
-# Made-up loans with two known chances: that the borrower defaults, and that he
-# pays back early, which is likelier where a default is not. Of most loans, as
+# Made-up loans with two known chances: of default, and of being paid back
+# early, which is likelier where a default is not. Of most loans, as
 # of young ones, it is not known yet whether they will be paid early.
 
 # %%
