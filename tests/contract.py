@@ -13,9 +13,17 @@ import tempfile
 import keras
 import numpy as np
 
-from moe_keras.layers import ExpertBank, MixtureOfExperts
+from moe_keras.layers import ExpertBank, MixtureOfExperts, MultiGateMixture
 from tests.gradients import gradients_of, random_projection
-from tests.tools import BACKEND, learn_inputs, numpy_of, randomize
+from tests.tools import (
+    BACKEND,
+    joined,
+    joined_shape,
+    learn_inputs,
+    numpy_of,
+    randomize,
+    without_build_config,
+)
 
 # Of `keras.layers.Layer`; the last two only where there is no `get_config`.
 BASE_KEYS = {"name", "trainable", "dtype", "activity_regularizer", "autocast"}
@@ -120,11 +128,12 @@ class _Check:
         return self.layer_class(**self.make_kwargs())
 
     def config(self):
-        return _without_build_config(self.layer.get_config())
+        return without_build_config(self.layer.get_config())
 
     def run(self, layer, inputs=None, training=False):
         inputs = self.inputs if inputs is None else inputs
-        return numpy_of(layer(*inputs, training=training, **self.call_kwargs))
+        outputs = layer(*inputs, training=training, **self.call_kwargs)
+        return numpy_of(joined(outputs))
 
     def shapes(self):
         return [
@@ -142,7 +151,7 @@ class _Check:
 
     def model(self, layer):
         symbols = self.symbols()
-        outputs = layer(*symbols, **self.call_kwargs)
+        outputs = joined(layer(*symbols, **self.call_kwargs))
         return keras.Model(keras.tree.flatten(symbols), outputs)
 
     def config_survives_build(self):
@@ -166,12 +175,12 @@ class _Check:
         symbolic = keras.backend.standardize_dtype(model.outputs[0].dtype)
         assert symbolic == self.expected.dtype.name
         computed = self.layer.compute_output_shape(*self.shapes())
-        assert tuple(computed) == self.expected.shape
+        assert joined_shape(computed) == self.expected.shape
 
     def twin_is_equal(self):
         """(5) A layer from the config, with the weights, is the same."""
         twin = self.layer_class.from_config(self.layer.get_config())
-        assert _without_build_config(twin.get_config()) == self.before
+        assert without_build_config(twin.get_config()) == self.before
         self.run(twin)
         twin.set_weights(self.layer.get_weights())
         np.testing.assert_array_equal(self.run(twin), self.expected)
@@ -222,6 +231,7 @@ class _Check:
             outputs = layer(*self.inputs, training=False, **self.call_kwargs)
             layer.set_weights(self.layer.get_weights())
             outputs = layer(*self.inputs, training=False, **self.call_kwargs)
+            outputs = joined(outputs)
             dtype = keras.backend.standardize_dtype(outputs.dtype)
             assert dtype == keras.DTypePolicy(policy).compute_dtype
             assert self.model(layer).outputs[0].dtype == dtype
@@ -263,7 +273,7 @@ def gradients_exist(layer, inputs, call_kwargs):
         return
 
     def mean(outputs):
-        return keras.ops.mean(keras.ops.cast(outputs, "float32"))
+        return keras.ops.mean(keras.ops.cast(joined(outputs), "float32"))
 
     _, gradients, _ = gradients_of(layer, inputs, mean, **call_kwargs)
     for gradient in gradients:
@@ -271,22 +281,12 @@ def gradients_exist(layer, inputs, call_kwargs):
         assert np.all(np.isfinite(gradient.astype("float32")))
 
 
-def _without_build_config(config):
-    """Keras notes in the config of an inner layer whether it was built."""
-    if isinstance(config, dict):
-        return {
-            key: _without_build_config(value)
-            for key, value in config.items()
-            if key != "build_config"
-        }
-    if isinstance(config, list):
-        return [_without_build_config(value) for value in config]
-    return config
-
-
 def _banked(layer):
     """The ids of the weights that have one slice per expert."""
-    banks = layer.experts if isinstance(layer, MixtureOfExperts) else [layer]
+    banks = [layer]
+    if isinstance(layer, MixtureOfExperts | MultiGateMixture):
+        own = getattr(layer, "task_experts", {}).values()
+        banks = [*layer.experts, *(bank for banks in own for bank in banks)]
     return {
         id(weight)
         for bank in banks

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tests.tools import BACKEND, numpy_of
+from tests.tools import BACKEND, joined, numpy_of
 
 
 def gradients_of(layer, inputs, loss_fn, training=True, **call_kwargs):
@@ -45,6 +45,7 @@ def gradients_of(layer, inputs, loss_fn, training=True, **call_kwargs):
 
 def random_projection(outputs, seed=7):
     """A loss that every output value has a different part in."""
+    outputs = joined(outputs)
     shape = tuple(outputs.shape)
     factors = np.random.default_rng(seed).normal(size=shape)
     factors = ops.cast(ops.convert_to_tensor(factors), outputs.dtype)

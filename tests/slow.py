@@ -7,6 +7,9 @@ to be slow.
 
 SLOW = {
     "tests/cards/test_cards.py::test_each_reading_of_the_test_split_is_counted",
+    "tests/cards/test_table_run.py::test_the_folder_holds_all",
+    "tests/cards/test_table_run.py"
+    "::test_the_saved_model_is_the_model_of_all_rows",
     "tests/estimators/test_moe_classifier.py"
     "::test_it_works_in_cross_validation",
     "tests/estimators/test_moe_classifier.py::test_progress",
@@ -52,6 +55,7 @@ SLOW = {
     "tests/test_cli_training.py::test_a_full_disk_is_one_error",
     "tests/test_documents.py::test_code_blocks_run[docs/risk_models.md]",
     "tests/test_documents.py::test_example_runs[examples/breast_cancer.py]",
+    "tests/test_documents.py::test_example_runs[examples/multi_task.py]",
     "tests/test_documents.py::test_example_runs[examples/select_experts.py]",
     "tests/test_rules.py"
     "::test_rule_09_every_argument_changes_something[MoEFeedForward]",
@@ -78,11 +82,17 @@ SLOW = {
     "::test_it_learns_digits_and_survives_a_file[backbone]",
     "tests/zoo/test_image_variants.py"
     "::test_it_learns_digits_and_survives_a_file[vit]",
+    "tests/zoo/test_risk_targets.py"
+    "::test_a_fit_of_experts_and_gate_knows_the_shares_too",
+    "tests/zoo/test_risk_targets.py"
+    "::test_it_learns_and_survives_a_file_and_a_saved_model[ple]",
+    "tests/zoo/test_risk_targets.py::test_weights_of_0_leave_rows_out_too",
     "tests/zoo/test_sentiment_options.py::test_an_argument_changes_something",
 }
 
 # Those that JAX compiles anew for every shape.
 SLOW_ON_JAX = {
+    "tests/layers/test_contract.py::test_contract[multi_gate]",
     "tests/layers/test_dispatches.py::test_all_dispatches_equal_dense",
     "tests/layers/test_dispatches.py"
     "::test_auto_never_makes_the_default_fit_fail",

@@ -6,6 +6,7 @@ import resource
 import pytest
 from typer.testing import CliRunner
 
+import moe_keras.cards
 import moe_keras.runner
 from moe_keras.cli import app
 from tests.runner.test_evaluate import save
@@ -205,3 +206,35 @@ def test_a_broken_file(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"half a mod")
     found = error_of("evaluate", tmp_path, "--data", "digits")
     assert "cannot be read as a Keras model" in found
+
+
+def test_a_table_instead_of_a_recipe(monkeypatch, tmp_path):
+    asked = []
+
+    def stop(*arguments, console, **options):
+        asked.append((arguments, options))
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(moe_keras.cards, "train_table", stop)
+    file = tmp_path / "loans.csv"
+    error_of(
+        *("train", "--csv", file, "--target", "risk", "--bad", "bad"),
+        *("--drop", "id", "--drop", "date", "--folds", 3, "--out", tmp_path),
+    )
+    assert asked == [((file, "risk", "bad", tmp_path, ["id", "date"], 3), {})]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--csv", "a.csv"),
+        ("--target", "a"),
+        ("r", "--csv", "a", "--target", "b"),
+    ],
+)
+def test_a_table_and_its_target_go_together(arguments):
+    assert "go together" in error_of("train", *arguments)
+
+
+def test_nothing_to_train():
+    assert "name a recipe, or a table" in error_of("train")

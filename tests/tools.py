@@ -28,6 +28,21 @@ def numpy_of(tensor):
     return np.asarray(ops.convert_to_numpy(tensor))
 
 
+def joined(outputs):
+    """Of a dict of tensors, all side by side; else what it is."""
+    if not isinstance(outputs, dict):
+        return outputs
+    return ops.concatenate([outputs[n] for n in sorted(outputs)], axis=-1)
+
+
+def joined_shape(shape):
+    """That of `joined`, by the shapes of its parts."""
+    if not isinstance(shape, dict):
+        return tuple(shape)
+    (leading,) = {tuple(part[:-1]) for part in shape.values()}
+    return (*leading, sum(part[-1] for part in shape.values()))
+
+
 def randomize(layer, seed=1, scale=0.5):
     """Fill every trainable weight, biases too, so that each one matters."""
     rng = np.random.default_rng(seed)
@@ -75,3 +90,16 @@ def assert_close(actual, expected, atol=CLOSE, rtol=CLOSE):
         actual = numpy_of(actual)
     assert actual.shape == np.shape(expected)
     np.testing.assert_allclose(actual, expected, atol=atol, rtol=rtol)
+
+
+def without_build_config(config):
+    """Keras notes in the config of an inner layer whether it was built."""
+    if isinstance(config, dict):
+        return {
+            key: without_build_config(value)
+            for key, value in config.items()
+            if key != "build_config"
+        }
+    if isinstance(config, list):
+        return [without_build_config(value) for value in config]
+    return config

@@ -112,7 +112,7 @@ def verdicts(results: dict[str, Any], name: str) -> list[str]:
     """One sentence for each rival: ahead, behind, or neither."""
     sentences = []
     for rival, gap in results["differences"].items():
-        if not gap["p_value"] < SIGNIFICANT:
+        if gap["p_value"] is None or gap["p_value"] >= SIGNIFICANT:
             word = "is not told apart from"
         else:
             word = "is ahead of" if gap["mean"] > 0 else "loses to"
@@ -130,6 +130,8 @@ def _by_row(gap: dict[str, float]) -> str:
 
 
 def _by_fold(gap: dict[str, float]) -> str:
+    if gap["p_value"] is None:
+        return f"{gap['mean']:+.4f} of AUC, in one fold"
     return (
         f"{gap['mean']:+.4f} ± {gap['sd']:.4f} of AUC (p = "
         f"{gap['p_value']:.3f})"

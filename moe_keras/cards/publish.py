@@ -99,7 +99,11 @@ def publish_recipe(
         "validation": validation,
         "test": test.rows,
         "differences": {
-            name: difference._asdict()
+            # JSON has no NaN: what one fold does not say is null.
+            name: {
+                key: None if value != value else value
+                for key, value in difference._asdict().items()
+            }
             for name, difference in test.differences.items()
         },
         "shipped": {

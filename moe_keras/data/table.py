@@ -30,6 +30,8 @@ def load_table(
     decimal: str = ".",
     encoding: str = "utf-8-sig",
     missing: Collection[str] = MISSING,
+    licence: str = "not given: a file of the caller's",
+    citation: str = "not given",
     **options: Any,
 ) -> Dataset:
     """A table from a CSV or Parquet file, and the column to predict.
@@ -52,6 +54,8 @@ def load_table(
         decimal: `"."` or `","`, of the numbers in a CSV file.
         encoding: of a CSV file. The default takes a byte order mark or none.
         missing: what stands for a missing value in a CSV file.
+        licence: under which the data may be used.
+        citation: whom to name.
         **options: `validation_share`, see `load_dataset`.
 
     Returns:
@@ -95,8 +99,8 @@ def load_table(
             Feature(name, "float64" if name in scan.numbers else "string")
             for name in scan.inputs
         ),
-        licence="not given: a file of the caller's",
-        citation="not given",
+        licence=licence,
+        citation=citation,
         source=str(path),
         positive=None if positive is None else str(positive),
         **options,

@@ -10,6 +10,9 @@ from moe_keras.layers.blocks.soft_moe import SoftMoE as SoftMoE
 from moe_keras.layers.calibration.isotonic_scaling import (
     IsotonicScaling as IsotonicScaling,
 )
+from moe_keras.layers.calibration.prior_correction import (
+    PriorCorrection as PriorCorrection,
+)
 from moe_keras.layers.calibration.temperature_scaling import (
     TemperatureScaling as TemperatureScaling,
 )
@@ -68,6 +71,9 @@ from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
 )
 from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
+from moe_keras.layers.multi_gate_mixture import (
+    MultiGateMixture as MultiGateMixture,
+)
 from moe_keras.layers.preprocessing.table_columns import (
     TableColumns as TableColumns,
 )

@@ -65,15 +65,24 @@ class BankList:
         return ops.concatenate(outputs, axis=1)
 
     def run_dense(
-        self, inputs: Any, gates: Any, mask: Any, training: bool | None
+        self,
+        inputs: Any,
+        gates: Any,
+        mask: Any,
+        training: bool | None,
+        dispatch: str = "dense",
     ) -> list[Any]:
-        """Every expert on every row: for each bank `(P..., E_b, *R)`."""
+        """Every expert on every row: for each bank `(P..., E_b, *R)`.
+
+        With `dispatch="auto"`, where shapes may depend on data, on those rows
+        whose gate is not 0.
+        """
         return [
             bank(
                 inputs,
                 gates[..., start:end],
                 mask=mask,
-                dispatch="dense",
+                dispatch=dispatch,
                 training=training,
             )
             for bank, start, end in self._spans()

@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from sklearn.base import BaseEstimator
-from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -23,8 +25,14 @@ from moe_keras.training.forest_kinds import ForestKind
 
 # Of what a model is fitted to, the share that its settings are compared on.
 HELD_OUT = 0.15
-TEXTS = make_column_selector(dtype_include=object)
-NUMBERS = make_column_selector(dtype_exclude=object)
+
+
+def _numbers(frame: pd.DataFrame) -> list[str]:
+    return [name for name in frame if is_numeric_dtype(frame[name])]
+
+
+def _texts(frame: pd.DataFrame) -> list[str]:
+    return [name for name in frame if not is_numeric_dtype(frame[name])]
 
 
 def _logistic_bins() -> tuple[Any, Mapping[str, Any]]:
@@ -35,8 +43,8 @@ def _logistic_bins() -> tuple[Any, Mapping[str, Any]]:
         ),
     )
     columns = make_column_transformer(
-        (bins, NUMBERS),
-        (OneHotEncoder(handle_unknown="ignore"), TEXTS),
+        (bins, _numbers),
+        (OneHotEncoder(handle_unknown="ignore"), _texts),
     )
     model = Pipeline(
         [("columns", columns), ("model", LogisticRegression(max_iter=2000))]
@@ -51,7 +59,7 @@ def _trees(model: Any, settings: Mapping[str, Any]) -> tuple[Any, Any]:
             OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=-1
             ),
-            TEXTS,
+            _texts,
         ),
         remainder="passthrough",
         verbose_feature_names_out=False,

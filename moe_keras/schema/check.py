@@ -100,28 +100,34 @@ def check_column(
 
 
 def check_labels(
-    owner: str, target: Target, values: np.ndarray, one_class: bool
+    owner: str,
+    target: Target,
+    values: np.ndarray,
+    one_class: bool,
+    unknown: bool = False,
 ) -> np.ndarray:
-    """Int64 `(N,)`, 1 where the target is bad."""
+    """Int64 `(N,)`, 1 where the target is bad; -1 where missing, if it may."""
     name = target.name
     texts = isinstance(target.bad, str)
     found = (read_texts if texts else read_numbers)(owner, name, values)
     missing = found == "" if texts else np.isnan(found)
-    refuse_rows(
-        owner, name, found, missing, "a value of the target is missing."
-    )
+    if not unknown:
+        rule = "a value of the target is missing."
+        refuse_rows(owner, name, found, missing, rule)
     wrong = ~np.isin(found, np.array(target.values, dtype=found.dtype))
     rule = f"a value is none of the target's {target.values}."
-    refuse_rows(owner, name, found, wrong, rule)
+    refuse_rows(owner, name, found, wrong & ~missing, rule)
     labels: np.ndarray = (found == target.bad).astype("int64")
+    known = labels[~missing]
     require(
-        one_class or len(np.unique(labels)) != 1,
+        one_class or not len(labels) or len(np.unique(known)) > 1,
         owner,
         "all rows are of one class.",
         column=name,
-        rows=len(labels),
-        bad=int(labels.sum()),
+        rows=len(known),
+        bad=int(known.sum()),
     )
+    labels[missing] = -1
     return labels
 
 

@@ -133,3 +133,13 @@ class Target(Part):
         if self.bad not in self.values:
             raise ValueError(f"bad must be one of the values {self.values}")
         return self
+
+
+def check_targets(targets: list[Target], columns: list[str]) -> None:
+    """Refuse targets that are columns too, or there twice."""
+    names = [one.name for one in targets]
+    for place, name in enumerate(names):
+        if name in columns:
+            raise ValueError(f"the target {name!r} is a column too")
+        if name in names[:place]:
+            raise ValueError(f"two targets have one name: {name!r}")

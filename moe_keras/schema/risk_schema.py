@@ -22,6 +22,7 @@ from moe_keras.schema.columns import (
     Ordinal,
     Part,
     Target,
+    check_targets,
 )
 from moe_keras.schema.schema_file import dump_schema, load_schema
 
@@ -51,6 +52,7 @@ class RiskSchema(Part):
 
     Attributes:
         target: see `Target`; None where there is nothing to learn from.
+        other_targets: further ones, of a model that learns several at once.
         numeric: see `Numeric`.
         ordinal: see `Ordinal`.
         categorical: see `Categorical`.
@@ -62,6 +64,7 @@ class RiskSchema(Part):
     """
 
     target: Target | None = None
+    other_targets: list[Target] = []
     numeric: list[Numeric] = []
     ordinal: list[Ordinal] = []
     categorical: list[Categorical] = []
@@ -72,10 +75,7 @@ class RiskSchema(Part):
     @model_validator(mode="after")
     def _columns_fit(self) -> "RiskSchema":
         spec = self._spec(hide=False)
-        if self.target is not None and self.target.name in (
-            one.name for one in spec.row
-        ):
-            raise ValueError(f"the target {self.target.name!r} is a column too")
+        check_targets(self.targets, [one.name for one in spec.row])
         for name in self.protected:
             if name not in spec.raw:
                 raise ValueError(
@@ -92,6 +92,12 @@ class RiskSchema(Part):
         if self.hide_protected:
             self._spec(hide=True)
         return self
+
+    @property
+    def targets(self) -> list[Target]:
+        """All targets, `target` first."""
+        first = [] if self.target is None else [self.target]
+        return [*first, *self.other_targets]
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> "RiskSchema":
@@ -217,6 +223,25 @@ class RiskSchema(Part):
         table = read_table(owner, frame, [self.target.name])
         values = table[self.target.name]
         return check_labels(owner, self.target, values, one_class)
+
+    def labels_by_target(
+        self, frame: Any, one_class: bool = False
+    ) -> dict[str, np.ndarray]:
+        """All targets of a table, of which some may not be known yet.
+
+        Args:
+            frame: as of `check`.
+            one_class: as of `labels`.
+
+        Returns:
+            By target, int64 `(N,)`: 1 where bad, -1 where missing.
+        """
+        owner = f"{OWNER}.labels_by_target"
+        table = read_table(owner, frame, [one.name for one in self.targets])
+        return {
+            one.name: check_labels(owner, one, table[one.name], one_class, True)
+            for one in self.targets
+        }
 
     def _sign(self, name: str) -> int:
         signs: dict[str, int] = {one.name: one.monotone for one in self.numeric}

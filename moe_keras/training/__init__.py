@@ -16,6 +16,8 @@ from moe_keras.training.gate_fit import (
     predict_out_of_fold as predict_out_of_fold,
 )
 from moe_keras.training.input_pipeline import InputPipeline as InputPipeline
+from moe_keras.training.prior import estimate_prior as estimate_prior
+from moe_keras.training.prior import fit_prior as fit_prior
 from moe_keras.training.progress import ProgressBar as ProgressBar
 from moe_keras.training.recipe import Recipe as Recipe
 from moe_keras.training.recipe_file import RecipeError as RecipeError

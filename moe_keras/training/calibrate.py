@@ -19,14 +19,19 @@ TOLERANCE = 1e-5
 
 
 def fit_temperature(
-    model: keras.Model, data: Any, batch_size: int = 256
+    model: keras.Model,
+    data: Any,
+    batch_size: int = 256,
+    output: str | None = None,
 ) -> float:
     """Set the temperature that gives the least log-loss on held-out data.
 
     Behind the layer there must be a softmax, or nothing but a loss with
     `from_logits=True`. The log-loss has a single minimum in T. The class that
     is predicted stays the same for every row. Hold the data out of the
-    training: on training data a model looks surer than it is.
+    training: on training data a model looks surer than it is. With a
+    `PriorCorrection` behind, their class shares are to be those of the
+    training, by weights if need be.
 
     Args:
         model: functional or sequential `keras.Model`, built, with one
@@ -35,6 +40,9 @@ def fit_temperature(
             `arrays`, as a `Split`, or batches of these, such as a
             `tf.data.Dataset`; y holds the numbers of classes.
         batch_size: int > 0, for arrays.
+        output: of a model with several outputs, the name of the one; y is then
+            a dict, sample_weight too, and rows with a label below 0 are left
+            out. None for a model with one output.
 
     Returns:
         T, in [0.01, 100]. It is at an end of that range, with a warning, where
@@ -49,9 +57,9 @@ def fit_temperature(
     Example:
     >>> temperature = fit_temperature(model, (x_validation, y_validation))
     """
-    layer, logits_of = _cut(model, TemperatureScaling, OWNER)
+    layer, logits_of = cut_model(model, TemperatureScaling, OWNER, output)
     temperature = best_temperature(
-        *_collect(logits_of, data, batch_size, OWNER)
+        *_collect(logits_of, data, batch_size, OWNER, output)
     )
     if temperature in (LOWEST, HIGHEST):
         warnings.warn(
@@ -109,10 +117,15 @@ def check_temperature(model: keras.Model) -> None:
     Raises:
         ValueError: for a model with none or several `TemperatureScaling`.
     """
-    _cut(model, TemperatureScaling, OWNER)
+    cut_model(model, TemperatureScaling, OWNER)
 
 
-def fit_isotonic(model: keras.Model, data: Any, batch_size: int = 256) -> None:
+def fit_isotonic(
+    model: keras.Model,
+    data: Any,
+    batch_size: int = 256,
+    output: str | None = None,
+) -> None:
     """Set the curve of a model's `IsotonicScaling` on held-out data.
 
     The curve is the isotonic regression of the labels on the log-odds. It takes
@@ -124,6 +137,7 @@ def fit_isotonic(model: keras.Model, data: Any, batch_size: int = 256) -> None:
             `IsotonicScaling` in its own graph; of two classes.
         data: see `fit_temperature`.
         batch_size: int > 0, for arrays.
+        output: see `fit_temperature`.
 
     Raises:
         ValueError: for a model with none or several such layers.
@@ -131,9 +145,10 @@ def fit_isotonic(model: keras.Model, data: Any, batch_size: int = 256) -> None:
     Source: Zadrozny & Elkan (2002), KDD; Laplace's rule of succession for the
         ends.
     """
-    layer, logits_of = _cut(model, IsotonicScaling, "fit_isotonic")
+    owner = "fit_isotonic"
+    layer, logits_of = cut_model(model, IsotonicScaling, owner, output)
     logits, labels, weights = _collect(
-        logits_of, data, batch_size, "fit_isotonic"
+        logits_of, data, batch_size, owner, output
     )
     layer.set_curve(*best_curve(logits, labels, weights, layer.max_knots))
 
@@ -166,10 +181,31 @@ def best_curve(
     return places, np.log(shares) - np.log1p(-shares)
 
 
-def _cut(model: keras.Model, kind: type, owner: str) -> tuple[Any, keras.Model]:
-    """The layer, and the model up to it."""
+def cut_model(
+    model: keras.Model, kind: type, owner: str, output: str | None = None
+) -> tuple[Any, keras.Model]:
+    """The one layer of a kind, and the model up to it.
+
+    Args:
+        model: functional or sequential, built.
+        kind: class of the layer.
+        owner: whom to name in errors.
+        output: the name of the output that it must lead to; None for any.
+
+    Raises:
+        ValueError: for none or several, and for an output that is not there.
+    """
     # A graph of its own: the layer may have been called in others too.
     graph = graph_of(model, owner)
+    if output is not None:
+        outputs = graph.output if isinstance(graph.output, dict) else {}
+        require(
+            output in outputs,
+            owner,
+            f"`output` must be one of the model's {list(outputs)}.",
+            output=output,
+        )
+        graph = keras.Model(graph.input, outputs[output])
     calls = calls_of(graph, kind)
     require(
         len(calls) == 1,
@@ -183,7 +219,11 @@ def _cut(model: keras.Model, kind: type, owner: str) -> tuple[Any, keras.Model]:
 
 
 def _collect(
-    logits_of: keras.Model, data: Any, batch_size: int, owner: str
+    logits_of: keras.Model,
+    data: Any,
+    batch_size: int,
+    owner: str,
+    output: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits `(N, C)`, labels `(N,)` and weights `(N,)`, in float64."""
     data = getattr(data, "arrays", data)
@@ -195,10 +235,18 @@ def _collect(
             (logits_of.predict_on_batch(x), *others) for x, *others in data
         ]
     logits = np.concatenate([np.asarray(part[0]) for part in parts])
-    labels = np.concatenate([_array(part[1]) for part in parts])
+    labels, *weights = (
+        np.concatenate([_array(part[place], output) for part in parts])
+        for place in range(1, len(parts[0]))
+    )
     num_classes = logits.shape[-1]
     logits = logits.reshape(-1, num_classes).astype("float64")
     labels = labels.reshape(-1)
+    weights = [one.reshape(-1).astype("float64") for one in weights]
+    if output is not None and len(labels) == len(logits):
+        known = labels >= 0
+        logits, labels = logits[known], labels[known]
+        weights = [one[known] for one in weights]
     require(
         len(labels) == len(logits) > 0
         and np.issubdtype(labels.dtype, np.integer)
@@ -209,11 +257,10 @@ def _collect(
         labels_dtype=str(labels.dtype),
         logits_shape=logits.shape,
     )
-    if len(parts[0]) == 2:
-        return logits, labels, np.ones(len(labels))
-    weights = np.concatenate([_array(part[2]) for part in parts])
-    return logits, labels, weights.reshape(-1).astype("float64")
+    (weight,) = weights or [np.ones(len(labels))]
+    return logits, labels, weight
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: Any, output: str | None) -> np.ndarray:
+    values = values if output is None else values[output]
     return np.asarray(keras.ops.convert_to_numpy(values))

@@ -163,6 +163,9 @@ def fit_gate(
         rows = keras.Model(graph.input, given).predict(
             inputs, batch_size=batch_size, verbose=0
         )
+    if hasattr(rows, "to_tensor"):
+        # Batches of texts of different lengths; 0 is their padding.
+        rows = keras.ops.convert_to_numpy(rows.to_tensor())
     trainer = _view(graph, mixture, given, logits.shape[1:])
     freezer = Freezer(trainer)
     head = [layer.name for layer in (mixture.gate, mixture.fusion)]

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from moe_keras.errors import require, require_counts
+from moe_keras.layers import PriorCorrection
 from moe_keras.schema import RiskSchema
 from moe_keras.training.calibrate import best_temperature
 from moe_keras.training.forest_fit import fit_forests
@@ -88,6 +89,14 @@ class RiskPlan:
 
     def __post_init__(self) -> None:
         require_counts(OWNER, epochs=self.epochs, batch_size=self.batch_size)
+        targets = (self.builder or {}).get("targets")
+        require(
+            targets is None,
+            OWNER,
+            "`builder` must be of one target; models of several are trained by "
+            "`fit`.",
+            targets=targets,
+        )
 
 
 def fit_risk_moe(
@@ -169,7 +178,11 @@ def fit_risk_moe(
     if plan.calibrate:
         weights = np.ones(rows)
         temperature.scale.assign(best_temperature(fused, labels, weights))
-    probabilities = keras.ops.softmax(temperature(fused))
+    scaled = temperature(fused)
+    for layer in model.layers:
+        if isinstance(layer, PriorCorrection):
+            scaled = layer(scaled)
+    probabilities = keras.ops.softmax(scaled)
     return RiskFit(
         model,
         logits,

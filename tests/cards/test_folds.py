@@ -140,7 +140,9 @@ def test_the_card(trained, compared):
         assert sum(line["rows"] for line in lines) == 240
     homes = [g["approval_rate"] * g["rows"] for g in lines]
     assert sum(homes) == pytest.approx(0.8 * 240, abs=1)
+    assert results["differences"]["one_tree"]["p_value"] is None
     text = (preset / "card.md").read_text()
+    assert "of AUC, in one fold." in text
     mean = np.mean(compared.scores("loans", "auc"))
     for part in (f"| {mean:.4f} ±", "| AUC |", "20 to 29", "P(bad)"):
         assert part in text

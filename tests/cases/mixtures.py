@@ -13,6 +13,7 @@ from moe_keras.layers import (
     MixtureOfExperts,
     MoEFeedForward,
     MoETransformerBlock,
+    MultiGateMixture,
     NGramExpert,
     RecurrentExpert,
     SoftMoE,
@@ -176,5 +177,27 @@ CASES = {
             "fusion": LogitFusion(),
         },
         (TEXTS,),
+    ),
+    "multi_gate": (
+        MultiGateMixture,
+        lambda: {
+            "experts": [DenseExpert(4, 2, 6), DenseExpert(4, 1)],
+            "gates": {"late": GatingLayer(3), "early": GatingLayer(3)},
+        },
+        (ROWS,),
+    ),
+    "multi_gate_sparse": (
+        MultiGateMixture,
+        lambda: {
+            "experts": DenseExpert(4, 3),
+            "gates": {
+                "late": GatingLayer(4, 2, kernel_initializer=HOT),
+                "early": GatingLayer(3, 2, kernel_initializer=HOT),
+            },
+            "task_experts": {"late": DenseExpert(4, 1)},
+            "shared_gate": GatingLayer(4, 2, kernel_initializer=HOT),
+            "fusion": WeightedFusion(),
+        },
+        (SEQUENCES,),
     ),
 }

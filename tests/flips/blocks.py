@@ -8,6 +8,7 @@ from moe_keras.layers import (
     MixtureOfExperts,
     MoEFeedForward,
     MoETransformerBlock,
+    MultiGateMixture,
     SoftMoE,
     WeightedFusion,
 )
@@ -20,7 +21,16 @@ class MaxFusion(WeightedFusion):
 
     def call(self, inputs):
         *outputs, gates = inputs
-        return keras.ops.max(outputs[0] * gates[..., None], axis=-2)
+        joined = keras.ops.concatenate(outputs, axis=-2)
+        return keras.ops.max(joined * gates[..., None], axis=-2)
+
+
+def two_gates(late, early, top_k=None):
+    """Gates of two tasks, over so many experts."""
+    return {
+        "late": GatingLayer(late, top_k),
+        "early": GatingLayer(early, top_k),
+    }
 
 
 # Of a feed-forward block of experts, and of what holds one.
@@ -109,6 +119,23 @@ FLIPS = {
                 "overflow": "error",
             },
             NEEDED,
+        ),
+    ),
+    MultiGateMixture: (
+        draw(6, 5),
+        flips(
+            {
+                "experts": lambda: DenseExpert(3, 2),
+                "gates": lambda: two_gates(3, 2),
+                "task_experts": lambda: {"late": DenseExpert(3, 1)},
+            },
+            {
+                "experts": lambda: DenseExpert(3, 2, hidden_units=5),
+                "gates": lambda: two_gates(3, 2, 1),
+                "task_experts": lambda: {"late": DenseExpert(3, 1, 5)},
+                "shared_gate": lambda: GatingLayer(3),
+                "fusion": MaxFusion,
+            },
         ),
     ),
 }

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tests.tools import learn_inputs, numpy_of
+from tests.tools import joined, learn_inputs, numpy_of
 
 
 def _flip(base, argument, value, **also):
@@ -39,7 +39,8 @@ def observe(layer_class, make_kwargs, inputs):
     learn_inputs(layer, inputs)
     for training in (False, True):
         try:
-            seen.append(numpy_of(layer(inputs, training=training)))
+            outputs = layer(inputs, training=training)
+            seen.append(numpy_of(joined(outputs)))
         except Exception as error:
             # Where an argument asks for an error, that is what a user sees.
             if "`overflow` is 'error'" not in str(error):

@@ -16,6 +16,7 @@ from moe_keras.layers import (
     LogitFusion,
     ModelExpert,
     NGramExpert,
+    PriorCorrection,
     RecurrentExpert,
     SequenceConvExpert,
     TemperatureScaling,
@@ -234,5 +235,13 @@ FLIPS = {
         ),
     ),
     IsotonicScaling: (draw(4, 2), flips({}, {"max_knots": 5})),
+    PriorCorrection: (
+        draw(4, 2),
+        flips(
+            {"train_prior": [0.5, 0.5]},
+            {"train_prior": [0.4, 0.6], "prior": [0.9, 0.1]},
+            {"train_prior": {"prior": [0.9, 0.1]}},
+        ),
+    ),
     TemperatureScaling: (draw(4, 5), flips({}, {"temperature": 2.0})),
 }

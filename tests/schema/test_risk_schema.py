@@ -149,6 +149,27 @@ def test_labels_refused(values, message):
     assert "column='risk'" in str(caught.value)
 
 
+def test_labels_of_several_targets():
+    early = Target(name="early", values=[0, 1], bad=1)
+    schema = SCHEMA.model_copy(update={"other_targets": [early]})
+    assert [one.name for one in schema.targets] == ["risk", "early"]
+    frame = FRAME.assign(early=[1, None, 0], risk=["bad", None, "late"])
+    found = schema.labels_by_target(frame)
+    np.testing.assert_array_equal(found["risk"], [1, -1, 0])
+    np.testing.assert_array_equal(found["early"], [1, -1, 0])
+    assert found["early"].dtype == np.int64
+    for early, message in (
+        ([1, None, None], "all rows are of one class.*rows=1, bad=1"),
+        ([None] * 3, "all rows are of one class.*rows=0"),
+        ([1, 0, 2], "none of the target's.*row=3"),
+    ):
+        with pytest.raises(ValueError, match=f"labels_by_target: .*{message}"):
+            schema.labels_by_target(frame.assign(early=early))
+    again = schema.labels_by_target(frame[:2], one_class=True)
+    np.testing.assert_array_equal(again["early"], [1, -1])
+    assert SCHEMA.model_copy(update={"target": None}).targets == []
+
+
 def test_labels_need_a_target():
     schema = RiskSchema(numeric=[Numeric(name="x")])
     with pytest.raises(ValueError, match="the schema has no target"):
@@ -162,6 +183,14 @@ def test_labels_need_a_target():
     [
         ({"numeric": [{"name": "sex"}]}, "two columns have one name"),
         ({"target": {"name": "sex", "values": [0, 1], "bad": 1}}, "column too"),
+        (
+            {"other_targets": [{"name": "sex", "values": [0, 1], "bad": 1}]},
+            "'sex' is a column too",
+        ),
+        (
+            {"other_targets": [{"name": "risk", "values": [0, 1], "bad": 1}]},
+            "two targets have one name: 'risk'",
+        ),
         ({"protected": ["race"]}, "'race' is no column"),
         ({"colour": 1}, "colour\n.*Extra inputs"),
         ({"numeric": [{"name": "x", "monotone": 2}]}, "-1, 0 or 1"),

@@ -16,7 +16,8 @@ from moe_keras.layers import (
     UniformGating,
 )
 from moe_keras.training import fit_gate, predict_experts, predict_out_of_fold
-from tests.tools import numpy_of
+from moe_keras.zoo import build_sentiment_moe
+from tests.tools import numpy_of, only_tensorflow
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(240, 3)).astype("float32")
@@ -149,3 +150,24 @@ def test_what_is_refused():
     shared = network(shared=keras.layers.Dense(2))
     with pytest.raises(ValueError, match="without a shared path"):
         fit_gate(shared, ROWS, LABELS, rules())
+
+
+@only_tensorflow
+def test_texts_of_different_lengths():
+    texts = np.array(
+        ["good " * n + "film" for n in range(1, 9)]
+        + ["bad " * n + "film" for n in range(1, 9)],
+        dtype=object,
+    )
+    labels = np.repeat([1, 0], 8)
+    model = build_sentiment_moe(
+        texts, labels, experts={"ngram": 2}, min_count=1, max_length=16
+    )
+    # One expert is always right, and the other wrong.
+    logits = np.zeros((16, 2, 2), "float32")
+    logits[:, 0, 1] = np.where(labels, 4, -4)
+    logits[:, 1, 1] = -logits[:, 0, 1]
+    history = fit_gate(
+        *(model, texts, labels, logits), 30, 0.1, batch_size=3, seed=0
+    )
+    assert history.history["loss"][-1] < 0.2

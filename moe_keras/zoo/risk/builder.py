@@ -1,6 +1,5 @@
 """The builder of risk models: columns, experts, gate, calibration."""
 
-import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -11,13 +10,9 @@ import numpy as np
 from moe_keras.errors import is_count, require
 from moe_keras.layers import (
     ExpertBank,
-    FeatureGating,
-    GatingLayer,
     LogitFusion,
     MixtureOfExperts,
     TableColumns,
-    TemperatureScaling,
-    UniformGating,
 )
 from moe_keras.schema import RiskSchema
 from moe_keras.zoo.kinds import Experts, check_kinds
@@ -26,10 +21,17 @@ from moe_keras.zoo.risk.experts import (
     KINDS,
     OWNER,
     Columns,
-    adapted,
     make_encoded,
     make_forests,
     sizes_of,
+)
+from moe_keras.zoo.risk.gates import GateMaker, check_gate
+from moe_keras.zoo.risk.heads import add_head, check_priors, read_priors
+from moe_keras.zoo.risk.multi_task import (
+    Targets,
+    add_tasks,
+    read_sharing,
+    read_targets,
 )
 
 DEFAULT_EXPERTS: Experts = MappingProxyType({"linear": 1, "low_rank": 8})
@@ -52,6 +54,10 @@ def build_risk_moe(
     balance_loss: float = 1e-2,
     importance_loss: float = 0.0,
     dispatch: str = "auto",
+    train_prior: Any = None,
+    prior: Any = None,
+    targets: Targets | None = None,
+    sharing: str | Mapping[str, Any] = "mmoe",
     name: str = "risk_moe",
 ) -> keras.Model:
     """A classifier of the rows of a table whose experts differ in kind.
@@ -70,7 +76,13 @@ def build_risk_moe(
     gate does not see them, nor what is derived from them; linear experts hold
     their weights to the sign; networks do not read them; and trees are checked
     to be monotone in them. Last comes a temperature, 1 until
-    `moe_keras.training.fit_temperature` sets it.
+    `moe_keras.training.fit_temperature` sets it, and the correction of the
+    class shares, if `train_prior` is given.
+
+    With `targets` the model has an output for each of them. Experts, without
+    trees, then return features; each target has a gate of its own over them
+    (`MultiGateMixture`), a small network from their mean to its logits, and its
+    own temperature and correction.
 
     Args:
         schema: `RiskSchema`, what the raw columns are.
@@ -96,11 +108,24 @@ def build_risk_moe(
             sparse gate.
         importance_loss: float >= 0. Coefficient of the importance loss.
         dispatch: see `MixtureOfExperts`.
+        train_prior: the class shares of the training, `(C,)`, where they are
+            not those of the rows to be served; see `PriorCorrection`. With
+            `targets` a dict of them, of the targets that need one.
+        prior: in the same way those of the rows to be served; None for those
+            that `moe_keras.training.fit_prior` finds later.
+        targets: names of several targets, of two classes each, or a dict of
+            names and numbers of classes; None for one target without a name.
+        sharing: with `targets`: `"mmoe"`, where all experts are shared, or
+            `"ple"`, with experts of each target; or a dict with `kind`, and
+            with `units` (features of an expert, 32), `tower_units` (of each
+            target's hidden layer, 16, None for none) and, of `"ple"`, `own`
+            (experts of each target, as `experts`) and `levels` (1).
         name: of the model.
 
     Returns:
         `keras.Model`, not compiled: a dict of raw columns `(B,)` -> `(B, C)`
-        probabilities in float32. Columns of texts need TensorFlow's backend.
+        probabilities in float32, or a dict of them by target. Columns of texts
+        need TensorFlow's backend.
 
     Raises:
         ValueError: for arguments out of range, a table that does not fit the
@@ -117,41 +142,47 @@ def build_risk_moe(
     >>> model.compile("adam", "sparse_categorical_crossentropy")
     >>> model.fit(schema.check(loans), schema.labels(loans))
     """
-    _check(schema, num_classes, experts, forests, top_k, gate)
+    _check(schema, num_classes, experts, forests)
+    check_gate(gate, top_k)
+    check_priors(train_prior, prior)
     reader = TableColumns(**schema.table_columns(), name="columns")
     columns = Columns(reader.row_names, reader.levels, schema.row_monotone())
     rows = read_rows(reader, schema.check(table))
+    router = {
+        "top_k": top_k,
+        "balance_loss": balance_loss,
+        "importance_loss": importance_loss,
+    }
+    gates = GateMaker(columns, rows, gate_bins, gate == "uniform", router)
+    inputs = reader.make_inputs()
+    if targets is not None:
+        classes = read_targets(targets)
+        _check_single(columns, forests, num_classes, gate, fusion, dispatch)
+        outputs = add_tasks(
+            reader(inputs),
+            classes,
+            read_sharing(sharing),
+            experts,
+            gates,
+            (bins, scorecard_bins),
+            (
+                read_priors("train_prior", train_prior, list(classes)),
+                read_priors("prior", prior, list(classes)),
+            ),
+        )
+        return keras.Model(inputs, outputs, name=name)
+    require(
+        sharing == "mmoe",
+        OWNER,
+        "`sharing` is for several `targets`.",
+        sharing=sharing,
+    )
     banks: list[ExpertBank] = make_encoded(
         experts, columns, rows, num_classes, bins, scorecard_bins
     )
     banks += make_forests(forests, columns, num_classes)
-    sizes = [size for bank in banks for size in sizes_of(bank)]
-    count = sum(sizes)
-    if gate == "uniform":
-        gate = UniformGating(count, level="sample", name="gating")
-    if gate is None:
-        require(
-            columns.free,
-            OWNER,
-            "the gate needs a column that does not depend on a monotone one, "
-            "or must be 'uniform'.",
-            columns=list(columns.names),
-        )
-        router = GatingLayer(
-            count,
-            top_k=top_k,
-            level="sample",
-            balance_loss=balance_loss,
-            importance_loss=importance_loss,
-            # A kind with many experts is not to outvote the others at first.
-            bias_initializer=keras.initializers.Constant(
-                [-math.log(size) for size in sizes for _ in range(size)]
-            ),
-            name="router",
-        )
-        features = adapted(columns, columns.free, rows, gate_bins, "pieces")
-        gate = FeatureGating(features, router, name="gating")
-    inputs = reader.make_inputs()
+    if not isinstance(gate, keras.layers.Layer):
+        gate = gates.of_rows(sizes_of(banks), "gating")
     x = MixtureOfExperts(
         banks,
         gate,
@@ -159,9 +190,46 @@ def build_risk_moe(
         dispatch=dispatch,
         name="moe",
     )(reader(inputs))
-    x = TemperatureScaling(name="temperature")(x)
-    outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+    outputs = add_head(x, None, train_prior, prior)
     return keras.Model(inputs, outputs, name=name)
+
+
+def _check_single(
+    columns: Columns,
+    forests: Any,
+    num_classes: Any,
+    gate: Any,
+    fusion: Any,
+    dispatch: Any,
+) -> None:
+    """Refuse what a model with several targets has not got."""
+    require(
+        not any(columns.monotone.signs),
+        OWNER,
+        "monotone columns are for a model of one target: a sign says nothing "
+        "of the others.",
+        columns=[
+            name
+            for name, sign in zip(
+                columns.names, columns.monotone.signs, strict=True
+            )
+            if sign
+        ],
+    )
+    told = {
+        "forests": (forests, not forests),
+        "num_classes": (num_classes, num_classes == 2),
+        "gate": (gate, gate in (None, "uniform")),
+        "fusion": (fusion, fusion == "logarithmic"),
+        "dispatch": (dispatch, dispatch == "auto"),
+    }
+    for name, (value, usual) in told.items():
+        require(
+            usual,
+            OWNER,
+            f"`{name}` is for a model of one target, not for `targets`.",
+            **{name: value},
+        )
 
 
 def read_rows(
@@ -179,14 +247,7 @@ def read_rows(
     return np.concatenate(parts)
 
 
-def _check(
-    schema: Any,
-    num_classes: Any,
-    experts: Any,
-    forests: Any,
-    top_k: Any,
-    gate: Any,
-) -> None:
+def _check(schema: Any, num_classes: Any, experts: Any, forests: Any) -> None:
     """Refuse what no layer could name, before the table is read."""
     require(
         isinstance(schema, RiskSchema),
@@ -207,17 +268,3 @@ def _check(
         num_classes=num_classes,
     )
     check_kinds(experts, KINDS, GIVEN, OWNER, optional=bool(forests))
-    require(
-        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
-        OWNER,
-        '`gate` must be a layer over rows, "uniform" or None.',
-        gate=gate,
-    )
-    require(
-        gate is None or top_k is None,
-        OWNER,
-        "`top_k` must be None with a `gate`, which says itself how many "
-        "experts see a row.",
-        top_k=top_k,
-        gate=gate,
-    )

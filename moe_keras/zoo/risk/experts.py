@@ -72,16 +72,18 @@ def make_encoded(
     num_classes: int,
     bins: int,
     steps: int,
+    prefix: str = "",
 ) -> list[ExpertBank]:
     """Banks behind encodings of the row, which know the rows' quantiles.
 
     Args:
-        experts: as `check_experts` lets them through.
+        experts: as `check_kinds` lets them through.
         columns: of the row.
         rows: float `(N, D)`.
-        num_classes: int > 1. C.
+        num_classes: int > 0. What an expert returns: C logits, or features.
         bins: int > 1. Pieces of a number at most.
         steps: int > 1. Bins of a number in scorecards.
+        prefix: of the banks' names.
 
     Returns:
         One bank for all linear experts, on steps of what they may read with the
@@ -98,7 +100,9 @@ def make_encoded(
                 LinearExpert(**{**_told(bank), "signs": signs.tolist()})
                 for bank in linear
             ]
-        banks.append(EncodedExperts(linear, encoding, name="scorecards"))
+        banks.append(
+            EncodedExperts(linear, encoding, name=f"{prefix}scorecards")
+        )
     if others:
         require(
             columns.free,
@@ -108,7 +112,7 @@ def make_encoded(
             experts=list(experts),
         )
         encoding = adapted(columns, columns.free, rows, bins, "pieces")
-        banks.append(EncodedExperts(others, encoding, name="networks"))
+        banks.append(EncodedExperts(others, encoding, name=f"{prefix}networks"))
     return banks
 
 
@@ -202,8 +206,12 @@ def _check_monotone(bank: ForestExpert, number: int, columns: Columns) -> None:
         )
 
 
-def sizes_of(bank: ExpertBank) -> list[int]:
-    """How many experts the banks have that one is made of."""
-    if isinstance(bank, EncodedExperts):
-        return [part.num_experts for part in bank.banks.banks]
-    return [bank.num_experts]
+def sizes_of(banks: Sequence[ExpertBank]) -> list[int]:
+    """How many experts each bank has, of those behind an encoding too."""
+    return [
+        part.num_experts
+        for bank in banks
+        for part in (
+            bank.banks.banks if isinstance(bank, EncodedExperts) else [bank]
+        )
+    ]

@@ -1,0 +1,90 @@
+"""The gates of a risk model: what they read, and how they choose."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from moe_keras.errors import require
+from moe_keras.layers import FeatureGating, Gate, GatingLayer, UniformGating
+from moe_keras.zoo.risk.experts import OWNER, Columns, adapted
+
+
+@dataclass(frozen=True)
+class GateMaker:
+    """Makes gates of one kind, over rows or over features made of them.
+
+    Attributes:
+        columns: of the row.
+        rows: float `(N, D)`, for quantiles.
+        bins: int > 1, pieces of a number at most.
+        uniform: whether all gates are equal and fixed.
+        router: arguments of `GatingLayer`.
+    """
+
+    columns: Columns
+    rows: np.ndarray
+    bins: int
+    uniform: bool
+    router: Mapping[str, Any]
+
+    def of_rows(
+        self, sizes: Sequence[int], name: str, router: str = "router"
+    ) -> Gate:
+        """A gate that reads an encoding of the row.
+
+        Args:
+            sizes: experts of each bank. All banks begin with equal weights: a
+                kind with many experts is not to outvote the others.
+            name: of the gate.
+            router: the name of the layer behind the encoding.
+        """
+        if self.uniform:
+            return UniformGating(sum(sizes), level="sample", name=name)
+        require(
+            self.columns.free,
+            OWNER,
+            "the gate needs a column that does not depend on a monotone one, "
+            "or must be 'uniform'.",
+            columns=list(self.columns.names),
+        )
+        free = self.columns.free
+        features = adapted(self.columns, free, self.rows, self.bins, "pieces")
+        return FeatureGating(features, self._router(sizes, router), name=name)
+
+    def of_features(self, sizes: Sequence[int], name: str) -> Gate:
+        """A gate that reads features `(B, F)`; see `of_rows`."""
+        if self.uniform:
+            return UniformGating(sum(sizes), level="sample", name=name)
+        return self._router(sizes, name)
+
+    def _router(self, sizes: Sequence[int], name: str) -> GatingLayer:
+        start = [-math.log(size) for size in sizes for _ in range(size)]
+        return GatingLayer(
+            len(start),
+            level="sample",
+            bias_initializer=keras.initializers.Constant(start),
+            name=name,
+            **self.router,
+        )
+
+
+def check_gate(gate: Any, top_k: Any) -> None:
+    """Refuse gates that are none, and choices that one of the user's makes."""
+    require(
+        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
+        OWNER,
+        '`gate` must be a layer over rows, "uniform" or None.',
+        gate=gate,
+    )
+    require(
+        gate is None or top_k is None,
+        OWNER,
+        "`top_k` must be None with a `gate`, which says itself how many "
+        "experts see a row.",
+        top_k=top_k,
+        gate=gate,
+    )
