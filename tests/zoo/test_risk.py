@@ -257,3 +257,12 @@ def test_an_inferred_schema_will_do():
     schema = infer_schema(LOANS, "risk", "bad")
     model = build_risk_moe(schema, LOANS, experts={"linear": 2})
     assert model.output_shape == (None, 2)
+
+
+@pytest.mark.parametrize("gate", ["uniform", None])
+def test_rows_that_lack_something_can_be_learned_from(gate):
+    table = {**TABLE, "bill": np.where(TABLE["bill"] < 900, np.nan, 1.0)}
+    model = build(experts={"linear": 1, "dense": 1}, gate=gate)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = model.fit(table, LABELS, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()

@@ -43,7 +43,11 @@ class GateMaker:
             router: the name of the layer behind the encoding.
         """
         if self.uniform:
-            return UniformGating(sum(sizes), level="sample", name=name)
+            gate = UniformGating(sum(sizes), level="sample", name=router)
+            # It reads no value, but rows that are not finite are broken to a
+            # gate, and here they only lack something.
+            places = list(range(len(self.columns.levels)))
+            return self._behind_encoding(places, gate, name)
         require(
             self.columns.free,
             OWNER,
@@ -51,9 +55,14 @@ class GateMaker:
             "or must be 'uniform'.",
             columns=list(self.columns.names),
         )
-        free = self.columns.free
-        features = adapted(self.columns, free, self.rows, self.bins, "pieces")
-        return FeatureGating(features, self._router(sizes, router), name=name)
+        gate = self._router(sizes, router)
+        return self._behind_encoding(self.columns.free, gate, name)
+
+    def _behind_encoding(
+        self, places: Sequence[int], gate: Gate, name: str
+    ) -> FeatureGating:
+        features = adapted(self.columns, places, self.rows, self.bins, "pieces")
+        return FeatureGating(features, gate, name=name)
 
     def of_features(self, sizes: Sequence[int], name: str) -> Gate:
         """A gate that reads features `(B, F)`; see `of_rows`."""
