@@ -94,8 +94,18 @@ def train_recipe(
             folder holds another training, or when the training diverges.
         OSError: when the data are not there, or files cannot be written.
     """
-    console = console or Console()
     run = plan_run(recipe, seed, out, data_dir, baseline)
+    return train_run(run, resume, console, callbacks)
+
+
+def train_run(
+    run: Run,
+    resume: bool = True,
+    console: Console | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> TrainedModel:
+    """Train a run whose data are there already; see `train_recipe`."""
+    console = console or Console()
     if not resume:
         (run.folder / RESULT).unlink(missing_ok=True)
     done = _finished(run)
