@@ -45,9 +45,9 @@ def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
                 f"{factor * result[key]:.{decimals}f}"
                 for key, _, factor, decimals in SCORES
             ),
-            _short(result["parameters"]),
-            _short(result["active_multiply_adds"]),
-            _short(result.get("train_seconds")),
+            short(result["parameters"]),
+            short(result["active_multiply_adds"]),
+            short(result.get("train_seconds")),
         )
     if len(results) > 1:
         means = [
@@ -64,7 +64,7 @@ def _mean_and_sd(values: Sequence[float], decimals: int) -> str:
     return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
     """A number in three digits, with k, M or G."""
     if value is None:
         return "-"

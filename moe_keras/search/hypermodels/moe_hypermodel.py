@@ -184,6 +184,13 @@ class MoEHyperModel(keras_tuner.HyperModel):
             return None
         return self.budget.excess(self.cost(values))
 
+    def reason_against(self, values: Values) -> str | None:
+        """Why a configuration is not to be trained; None if it is."""
+        try:
+            return self.excess(values)
+        except ValueError as error:
+            return f"cannot be built: {error}"
+
     def declare_hyperparameters(self, hp: Any) -> None:
         """Name all of the space to keras-tuner, without building a model."""
         for name, values in self.space.items():

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from moe_keras.data import Dataset, Split
+from moe_keras.layers import TableColumns
 from moe_keras.runner.files import (
     CHECKPOINTS,
     MODEL,
@@ -26,6 +28,7 @@ from moe_keras.training.compiling import compile_for_use, compile_from_recipe
 from moe_keras.training.input_pipeline import InputPipeline
 from moe_keras.training.resumable import fit_resumable
 from moe_keras.zoo import build_risk_moe
+from moe_keras.zoo.risk.builder import read_rows
 
 
 class RiskMoEHyperModel(MoEHyperModel):
@@ -37,7 +40,7 @@ class RiskMoEHyperModel(MoEHyperModel):
     - `kinds`: of experts, dealt out in turn.
     - `experts`: E.
     - `top_k`: K; 0 for all.
-    - `gate`: reads the row, or gives equal weights.
+    - `gate`: reads the row, or, where no value is missing, gives equal weights.
     - `width`: hidden units of dense and low-rank experts; 4 times the rank of
       crosses.
     - `bins`: pieces of a number at most, for all but linear experts.
@@ -56,8 +59,11 @@ class RiskMoEHyperModel(MoEHyperModel):
     def __init__(
         self, data: Dataset, schema: RiskSchema | None = None, **options: Any
     ):
-        super().__init__(data, **options)
         self.schema = schema or infer_schema(data.train.columns(), None)
+        reader = TableColumns(**self.schema.table_columns())
+        rows = read_rows(reader, self._checked(data.train).inputs)
+        self._some_missing = bool(np.isnan(rows).any())
+        super().__init__(data, **options)
         self.data = replace(
             self.data,
             train=self._checked(data.train),
@@ -71,7 +77,8 @@ class RiskMoEHyperModel(MoEHyperModel):
                 *("linear+dense", "linear+cross", "linear+low_rank"),
                 "linear+cross+low_rank",
             ),
-            "gate": ("row", "uniform"),
+            # In training, a gate over rows refuses those with missing values.
+            "gate": ("row",) if self._some_missing else ("row", "uniform"),
             "width": (32, 64, 128, 256),
             "bins": (8, 16, 32),
         }
