@@ -162,9 +162,7 @@ class HyperbandOracle(Refusing, keras_tuner.oracles.HyperbandOracle):
     """
 
     def __init__(self, max_trials: int, **options: Any):
-        super().__init__(
-            factor=FACTOR, hyperband_iterations=None, **options
-        )
+        super().__init__(factor=FACTOR, hyperband_iterations=None, **options)
         self.max_trials = max_trials
         self._planned = 0
         self._brackets = []

@@ -10,9 +10,7 @@ from moe_keras.search.trials import Trial
 T = TypeVar("T")
 
 
-def pareto_front(
-    costs: Sequence[float], losses: Sequence[float]
-) -> list[int]:
+def pareto_front(costs: Sequence[float], losses: Sequence[float]) -> list[int]:
     """Which points are beaten by none: cheaper, or better, than each other one.
 
     Point i is beaten by j if cost_j <= cost_i and loss_j <= loss_i, and one of

@@ -1,6 +1,6 @@
 """The trials of a search on the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -18,7 +18,8 @@ def trials_table(result: SearchResult) -> Table:
 
     Returns:
         `rich.table.Table`; `*` stands before the best trial, `-` before the
-        others of the front.
+        others of the front. Of a configuration stands there what is not the
+        same in all trials.
     """
     table = Table(
         title=f"{len(result.trials)} trials, {result.rejected} refused before",
@@ -31,6 +32,7 @@ def trials_table(result: SearchResult) -> Table:
     for heading in ("seconds", "epochs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("configuration")
+    varied = _varied(result)
     for trial in sorted(result.trials, key=lambda t: _order(t, result)):
         table.add_row(
             _mark(trial, result),
@@ -41,17 +43,27 @@ def trials_table(result: SearchResult) -> Table:
             short(trial.parameters),
             f"{trial.seconds:.1f}",
             str(trial.epochs or "-"),
-            describe(trial.values) + _trouble(trial),
+            _describe(trial, varied) + _trouble(trial),
         )
     return table
 
 
-def describe(values: Mapping[str, Any]) -> str:
-    """A configuration in a few words."""
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in values.items()
-    )
+def _varied(result: SearchResult) -> list[str]:
+    """Names of the space of which trials have different values."""
+    seen: dict[str, set[Any]] = {}
+    for trial in result.trials:
+        for name, value in trial.values.items():
+            seen.setdefault(name, set()).add(value)
+    return [name for name, values in seen.items() if len(values) > 1]
+
+
+def _describe(trial: Trial, names: Sequence[str]) -> str:
+    words = []
+    for name in names:
+        value = trial.values[name]
+        shown = f"{value:.2g}" if isinstance(value, float) else str(value)
+        words.append(f"{name} {shown}")
+    return ", ".join(words)
 
 
 def _trouble(trial: Trial) -> str:

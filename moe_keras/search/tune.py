@@ -102,6 +102,15 @@ def tune(
     from moe_keras.search.job import PROJECT, Job
 
     require_counts(OWNER, workers=workers)
+    place = os.environ.get("KERASTUNER_ORACLE_IP")
+    require(
+        workers == 1 or place is None,
+        OWNER,
+        "`workers` must be 1 where KERASTUNER_ORACLE_IP is set: this process "
+        "is one of several already.",
+        workers=workers,
+        KERASTUNER_ORACLE_IP=place,
+    )
     if threads is not None:
         require_counts(OWNER, threads=threads)
         require(
@@ -203,7 +212,9 @@ def collect(job: "Job", hypermodel: "MoEHyperModel") -> SearchResult:
     sign = 1.0 if job.objective == "log_loss" else -1.0
     done = [trial for trial in trials if trial.status == "done"]
     losses = [sign * (trial.score or 0.0) for trial in done]
-    places = pareto_front([trial.multiply_adds or 0.0 for trial in done], losses)
+    places = pareto_front(
+        [trial.multiply_adds or 0.0 for trial in done], losses
+    )
     best = done[losses.index(min(losses))] if done else None
     state = job.project / "oracle.json"
     return SearchResult(
@@ -232,9 +243,7 @@ def _recipe_of(
         f"rows: validation {job.objective} {best.score:.4f} after "
         f"{best.epochs} epochs, trial {best.number}."
     )
-    return recipe.model_copy(
-        update={"name": name, "description": description}
-    )
+    return recipe.model_copy(update={"name": name, "description": description})
 
 
 def _check_found(result: SearchResult) -> None:

@@ -104,8 +104,10 @@ class MoEHyperModel(keras_tuner.HyperModel):
         self.data = replace(data, test=None)
         self.budget = budget
         base = base or self._default_base()
+        same = base.data.name == data.name
         self.base = base.model_copy(
             update={
+                "data": base.data if same else Data(name=data.name),
                 "epochs": epochs or base.epochs,
                 "stages": (),
                 "baselines": [],
@@ -213,7 +215,9 @@ class MoEHyperModel(keras_tuner.HyperModel):
         compile_from_recipe(model, self.recipe(values), steps)
         return model
 
-    def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+    def fit(
+        self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> Any:
         """Train on the data, unless others are given."""
         rows = args or self.data.train.arrays
         usual = {
