@@ -21,6 +21,7 @@ from moe_keras.runner.files import write_json
 OWNER = "tune"
 # Draws in a row that are all refused, after which a search ends.
 MOST_DRAWS = 300
+MOST_COLLISIONS = 2000
 # Of a Bayesian search, configurations among which the best one is taken where
 # the best of all is refused.
 POOL = 200
@@ -73,6 +74,13 @@ class Refusing:
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
+        # keras-tuner writes its state just before it takes a trial that has
+        # ended off this list, and would run it once more.
+        self.ongoing_trials = {
+            worker: trial
+            for worker, trial in self.ongoing_trials.items()
+            if trial.status == TrialStatus.RUNNING
+        }
         self.rejected = state["rejected"]
         self.last_reason = state["last_reason"]
 
@@ -258,4 +266,7 @@ def make_oracle(
     oracle.reason_against = hypermodel.reason_against
     oracle.key = hypermodel.key
     oracle.verbose = 0
+    # Draws in a row that were there before, after which the space counts as
+    # exhausted: keras-tuner's 20 leave out many a configuration of a small one.
+    oracle._max_collisions = MOST_COLLISIONS
     return oracle
