@@ -47,6 +47,7 @@ SLOW = {
     "::test_fusions_shared_paths_banks_and_dispatches",
     "tests/search/test_evaluation.py::test_gates_of_positions",
     "tests/search/test_evaluation.py::test_half_policies",
+    "tests/search/test_oracles.py::test_a_bayesian_search_learns",
     "tests/search/test_select_experts.py"
     "::test_exhaustive_is_brute_force[sparse]",
     "tests/test_cli_training.py::test_a_full_disk_is_one_error",

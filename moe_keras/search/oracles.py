@@ -36,28 +36,31 @@ class Refusing:
     Attributes:
         reason_against: from values to why they are no trial, None if they are.
         key: from values to what is the same for the same model.
-        rejected: int, configurations that were refused for a reason.
-        last_reason: why the latest one was.
+        refused: by the key of each model that was, why.
     """
 
     reason_against: Callable[[Values], str | None]
     key: Callable[[Values], str]
-    rejected = 0
-    last_reason = ""
+    refused: dict[str, str]
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.refused = {}
 
     def allowed(self, values: Values) -> bool:
         """Whether values are to be a trial."""
-        tried = {
-            self.key(trial.hyperparameters.values)
-            for trial in self.trials.values()
-        }
-        if self.key(values) in tried:
+        key = self.key(values)
+        trials = self.trials.values()
+        tried = {self.key(trial.hyperparameters.values) for trial in trials}
+        if key in tried or key in self.refused:
             return False
         reason = self.reason_against(values)
-        if reason is not None:
-            self.rejected += 1
-            self.last_reason = reason
-        return reason is None
+        if reason is None:
+            return True
+        self.refused[key] = reason
+        # Behind the last trial, nothing else would write it down.
+        self.save()
+        return False
 
     def _random_values(self) -> Values | None:
         for _ in range(MOST_DRAWS):
@@ -69,8 +72,7 @@ class Refusing:
         return None
 
     def get_state(self) -> dict[str, Any]:
-        own = {"rejected": self.rejected, "last_reason": self.last_reason}
-        return {**super().get_state(), **own}
+        return {**super().get_state(), "refused": self.refused}
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
@@ -81,8 +83,7 @@ class Refusing:
             for worker, trial in self.ongoing_trials.items()
             if trial.status == TrialStatus.RUNNING
         }
-        self.rejected = state["rejected"]
-        self.last_reason = state["last_reason"]
+        self.refused = state["refused"]
 
     # Whole or not at all: a kill may come at any moment.
 

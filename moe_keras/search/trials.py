@@ -66,7 +66,7 @@ class SearchResult:
             is.
         front: of those that are done, the ones that no other one beats in both
             score and active multiply-adds, from the cheapest on.
-        rejected: configurations that were above the budget, or could not be
+        rejected: different models that were above the budget, or could not be
             built, before there was a trial.
         recipe: of the best trial; where recipes do not know the task, one that
             only says its arguments; None without a best trial.

@@ -224,7 +224,7 @@ def collect(job: "Job", hypermodel: "MoEHyperModel") -> SearchResult:
         trials=trials,
         best=best,
         front=tuple(done[place] for place in places),
-        rejected=read_json(state)["rejected"] if state.exists() else 0,
+        rejected=len(read_json(state)["refused"]) if state.exists() else 0,
         recipe=_recipe_of(best, job, hypermodel),
         folder=job.folder,
     )

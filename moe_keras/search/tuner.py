@@ -1,7 +1,6 @@
 """One process of a search: asks for configurations, trains, reports."""
 
 import contextlib
-import gc
 import io
 import statistics
 import time
@@ -106,7 +105,6 @@ class MoETuner(BaseTuner):
             self.hypermodel.train(values, folder, seed, epochs, [follow])
             for seed in range(self._seeds)
         ]
-        gc.collect()
         outcome = self._outcome(values, results)
         write_json(folder / OUTCOME, outcome)
         return dict(outcome["scores"])

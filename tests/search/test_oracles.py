@@ -17,8 +17,11 @@ def test_all_that_is_allowed_is_tried_once(method, tmp_path):
     oracle = oracle_of(method, model, tmp_path)
     tried = [model.key(values) for values in run(oracle)]
     assert sorted(tried) == sorted(model.allowed())
-    assert oracle.rejected > 0
-    assert "is too much" in oracle.last_reason
+    # Each is asked about once, whatever is drawn.
+    asked = [model.key(values) for values in model.asked]
+    assert len(asked) == len(set(asked))
+    assert set(oracle.refused) == set(asked) - set(tried)
+    assert all("is too much" in why for why in oracle.refused.values())
 
 
 @pytest.mark.parametrize("method", [*METHODS, "hyperband"])
@@ -36,7 +39,7 @@ def test_what_is_refused_costs_no_trial(method, tmp_path):
 def test_nothing_is_within_the_budget(method, tmp_path):
     oracle = oracle_of(method, Sums(most=-1), tmp_path)
     assert run(oracle) == []
-    assert oracle.rejected > 0
+    assert oracle.refused
 
 
 def test_keras_tuner_itself_spends_trials_on_failures(tmp_path):
@@ -76,7 +79,7 @@ def test_a_restart_goes_on(method, tmp_path):
         model.key(v) for v in [*before, trial.hyperparameters.values, *rest]
     ]
     assert sorted(keys) == sorted(model.allowed())
-    assert again.rejected >= first.rejected
+    assert first.refused.items() <= again.refused.items()
 
 
 def test_a_grid_does_not_wait_for_other_workers(tmp_path):
@@ -92,10 +95,10 @@ def test_a_bayesian_search_learns(tmp_path):
     """Behind its random third, it does better than that third."""
     model = Sums()
     model.space = {"a": tuple(range(12)), "b": tuple(range(12)), "c": ("x",)}
-    oracle = oracle_of("bayesian", model, tmp_path, trials=15)
+    oracle = oracle_of("bayesian", model, tmp_path, trials=9)
     sums = [v["a"] + v["b"] for v in run(oracle)]
-    assert sum(sums[-5:]) < sum(sums[:5])
-    assert min(sums) <= 2
+    assert sum(sums[-3:]) < sum(sums[:3])
+    assert min(sums) <= 3
 
 
 @pytest.mark.parametrize(

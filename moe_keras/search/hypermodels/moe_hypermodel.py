@@ -1,5 +1,6 @@
 """What the spaces of all tasks share: budget, recipe, model, training."""
 
+import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -84,13 +85,7 @@ class MoEHyperModel(keras_tuner.HyperModel):
     ):
         super().__init__()
         owner = type(self).__name__
-        require(
-            data.task == DATA_TASKS[self.task],
-            owner,
-            f"`data` must be of the task {DATA_TASKS[self.task]!r}.",
-            data=data.name,
-            task=data.task,
-        )
+        self.check_data(data)
         require(
             base is None or base.task == self.task,
             owner,
@@ -114,6 +109,17 @@ class MoEHyperModel(keras_tuner.HyperModel):
             }
         )
         self._costs: dict[str, ModelCost] = {}
+
+    @classmethod
+    def check_data(cls, data: Dataset) -> None:
+        """Refuse the data of another task."""
+        require(
+            data.task == DATA_TASKS[cls.task],
+            cls.__name__,
+            f"`data` must be of the task {DATA_TASKS[cls.task]!r}.",
+            data=data.name,
+            task=data.task,
+        )
 
     @property
     def in_recipes(self) -> bool:
@@ -161,9 +167,8 @@ class MoEHyperModel(keras_tuner.HyperModel):
 
     def key(self, values: Values) -> str:
         """The same for two configurations if their models are the same."""
-        recipe = self.recipe(values)
-        facts = [recipe.builder.arguments, recipe.optimizer.learning_rate]
-        return json.dumps(facts, sort_keys=True, default=str)
+        facts = [self.arguments(values), values["learning_rate"]]
+        return json.dumps(facts, sort_keys=True)
 
     def build_model(self, values: Values) -> keras.Model:
         """The model of a configuration, not compiled."""
@@ -174,8 +179,7 @@ class MoEHyperModel(keras_tuner.HyperModel):
 
     def cost(self, values: Values) -> ModelCost:
         """What the model of a configuration costs; it is built once."""
-        arguments = self.recipe(values).builder.arguments
-        key = json.dumps(arguments, sort_keys=True, default=str)
+        key = json.dumps(self.arguments(values), sort_keys=True)
         if key not in self._costs:
             self._costs[key] = self._measure(self.build_model(values))
         return self._costs[key]
@@ -251,7 +255,10 @@ class MoEHyperModel(keras_tuner.HyperModel):
         recipe = self.recipe(values, epochs)
         run = Run(recipe, None, seed, self.data, folder / str(seed))
         quiet = Console(quiet=True)
-        return train_run(run, console=quiet, callbacks=callbacks).result
+        result = train_run(run, console=quiet, callbacks=callbacks).result
+        # A model refers to itself: without this, many would pile up.
+        gc.collect()
+        return result
 
     def _measure(self, model: keras.Model) -> ModelCost:
         timed = self.budget is not None and bool(self.budget.max_latency_ms)

@@ -59,6 +59,7 @@ class RiskMoEHyperModel(MoEHyperModel):
     def __init__(
         self, data: Dataset, schema: RiskSchema | None = None, **options: Any
     ):
+        self.check_data(data)
         self.schema = schema or infer_schema(data.train.columns(), None)
         reader = TableColumns(**self.schema.table_columns())
         rows = read_rows(reader, self._checked(data.train).inputs)
