@@ -46,6 +46,7 @@ class Refusing:
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.refused = {}
+        self._drawn: Values | None = None
 
     def allowed(self, values: Values) -> bool:
         """Whether values are to be a trial."""
@@ -66,6 +67,7 @@ class Refusing:
         for _ in range(MOST_DRAWS):
             values = super()._random_values()
             if values is None or self.allowed(values):
+                self._drawn = values
                 return values
             # So that it is not drawn again.
             self._tried_so_far.add(self._compute_values_hash(values))
@@ -108,7 +110,12 @@ class BayesianOracle(Refusing, keras_tuner.oracles.BayesianOptimizationOracle):
             warnings.simplefilter("ignore")
             response = super().populate_space(trial_id)
             values = response["values"]
-            if values is None or self.allowed(values):
+            # What is drawn at random has been asked about.
+            if (
+                values is None
+                or values is self._drawn
+                or self.allowed(values)
+            ):
                 return response
             values = self._best_of_a_pool()
         if values is None:
