@@ -13,6 +13,7 @@ from moe_keras.zoo import build_image_moe
 
 QUICK = bool(os.environ.get("QUICK"))
 TRIALS, EPOCHS = (2, 1) if QUICK else (12, 9)
+ONLY = {"kinds": ["residual"], "width": [8], "depth": [1]} if QUICK else None
 
 # %%
 data = load_digits()
@@ -23,6 +24,7 @@ result = tune(
     data,
     Budget(max_multiply_adds=limit),
     max_experts=8,
+    only=ONLY,
     method="hyperband",
     trials=TRIALS,
     epochs=EPOCHS,

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -319,6 +320,16 @@ def test_a_recipe_says_the_rest(trained, tmp_path):
     assert (written["batch_size"], written["epochs"]) == (32, 4)
     assert written["data"]["options"] == {"validation_share": 0.3}
     assert result.trials[0].epochs == 4
+
+
+def test_without_keras_tuner(data, tmp_path, monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("moe_keras.search.hypermodels"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "moe_keras.search.job", raising=False)
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    with pytest.raises(ImportError, match=r"pip install moe_keras\[search\]"):
+        search(data, tmp_path)
 
 
 def test_a_job_can_be_sent(data, tmp_path):
