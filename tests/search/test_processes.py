@@ -13,16 +13,15 @@ from rich.console import Console
 from moe_keras.search import Budget, tune
 from tests.search.tuning import TINY, tiny_digits
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 BUDGET = Budget(max_parameters=1e6)
 OPTIONS = {
     "only": TINY,
     "max_experts": 3,
     "method": "random",
-    "trials": 4,
-    "epochs": 4,
-    "seeds": 2,
+    "trials": 2,
+    "epochs": 3,
 }
 PROGRAM = f"""
 from moe_keras.search import Budget, tune
@@ -87,7 +86,7 @@ def test_it_survives_kill_9(tmp_path):
         json.loads(file.read_text())["restarts"]
         for file in (tmp_path / "out/trials").glob("trial_*/*/result.json")
     ]
-    assert len(restarts) == 8
+    assert len(restarts) == 2
     assert any(restarts)
     whole = search(tmp_path / "whole")
     for (values, score), (same, other) in zip(
@@ -99,19 +98,19 @@ def test_it_survives_kill_9(tmp_path):
 
 
 def test_two_workers(tmp_path):
-    """Trials of the same kind as in one process, by both workers."""
-    result = search(tmp_path / "two", workers=2, threads=1, seeds=1, epochs=1)
-    assert [trial.number for trial in result.trials] == list(range(4))
+    """The trials are those of one process, which can go on with them."""
+    result = search(tmp_path / "two", workers=2, threads=1, epochs=1)
+    assert [trial.number for trial in result.trials] == [0, 1]
     assert {trial.status for trial in result.trials} == {"done"}
     assert result.best.score == min(trial.score for trial in result.trials)
     assert (tmp_path / "two" / "recipe.yaml").exists()
     # One process goes on where several ended, and has nothing to do.
-    again = search(tmp_path / "two", seeds=1, epochs=1)
+    again = search(tmp_path / "two", epochs=1)
     assert again.trials == result.trials
-    more = search(tmp_path / "two", seeds=1, epochs=1, trials=5)
-    assert len(more.trials) == 5
-    assert more.trials[:4] == result.trials
-    alone = search(tmp_path / "one", seeds=1, epochs=1)
+    more = search(tmp_path / "two", epochs=1, trials=3)
+    assert len(more.trials) == 3
+    assert more.trials[:2] == result.trials
+    alone = search(tmp_path / "one", epochs=1)
     first, other = (
         {
             json.dumps(dict(values), sort_keys=True): score
