@@ -11,9 +11,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from moe_keras import cli_cards, cli_presets
+from moe_keras import cli_cards, cli_presets, cli_tune
 from moe_keras._version import __version__
-from moe_keras.cli_options import DataDir, OptionalRecipe, Runs
+from moe_keras.cli_options import (
+    DataDir,
+    OptionalRecipe,
+    Runs,
+    Threads,
+    limit_threads,
+)
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -69,12 +75,6 @@ def plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("stopped; train goes on from its last checkpoint", err=True)
         raise typer.Exit(130) from None
-
-
-def _limit_threads(count: int) -> None:
-    """Before TensorFlow is imported, which reads it once."""
-    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
-    os.environ["TF_NUM_INTEROP_THREADS"] = str(count)
 
 
 def _print_version(wanted: bool) -> None:
@@ -136,10 +136,6 @@ BaselineName = Annotated[
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Begin again, whatever is there.")
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Of TensorFlow; 1 repeats to the bit."),
-]
 
 
 TableFile = Annotated[
@@ -187,7 +183,7 @@ def train(
     """
     with plain_errors():
         if threads is not None:
-            _limit_threads(threads)
+            limit_threads(threads)
         if csv is not None or target is not None:
             _train_table(recipe, csv, target, bad, drop or [], folds, out)
             return
@@ -265,7 +261,7 @@ def evaluate(
             console.print(f"Read [bold]{evaluation.file}[/bold]")
 
 
-for commands in (cli_presets, cli_cards):
+for commands in (cli_presets, cli_cards, cli_tune):
     commands.add_commands(app, quiet_start, plain_errors)
 
 

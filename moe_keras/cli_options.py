@@ -1,5 +1,6 @@
 """Options and arguments that several commands take."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,3 +19,13 @@ OptionalRecipe = Annotated[
 Runs = Annotated[
     Path | None, typer.Option(help="Folder of the runs; runs/NAME if none.")
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of TensorFlow; 1 repeats to the bit."),
+]
+
+
+def limit_threads(count: int) -> None:
+    """Before TensorFlow is imported, which reads it once."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
+    os.environ["TF_NUM_INTEROP_THREADS"] = str(count)

@@ -50,13 +50,16 @@ SLOW = {
     "::test_fusions_shared_paths_banks_and_dispatches",
     "tests/search/test_evaluation.py::test_gates_of_positions",
     "tests/search/test_evaluation.py::test_half_policies",
+    "tests/search/test_oracles.py::test_a_bayesian_search_learns",
     "tests/search/test_select_experts.py"
     "::test_exhaustive_is_brute_force[sparse]",
     "tests/test_cli_training.py::test_a_full_disk_is_one_error",
     "tests/test_documents.py::test_code_blocks_run[docs/risk_models.md]",
+    "tests/test_documents.py::test_code_blocks_run[docs/search.md]",
     "tests/test_documents.py::test_example_runs[examples/breast_cancer.py]",
     "tests/test_documents.py::test_example_runs[examples/multi_task.py]",
     "tests/test_documents.py::test_example_runs[examples/select_experts.py]",
+    "tests/test_documents.py::test_example_runs[examples/tune_digits.py]",
     "tests/test_rules.py"
     "::test_rule_09_every_argument_changes_something[MoEFeedForward]",
     "tests/test_rules.py"

@@ -30,7 +30,7 @@ RANKS = [
     {"cards"},
     {"demo"},
     {"cli_options"},
-    {"cli_presets", "cli_cards"},
+    {"cli_presets", "cli_cards", "cli_tune"},
     {"cli"},
     {"__main__"},
 ]

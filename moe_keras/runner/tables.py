@@ -45,9 +45,9 @@ def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
                 metric.mean_and_sd([result], min(metric.decimals, DECIMALS))
                 for metric in shown
             ),
-            _short(result["parameters"]),
-            _short(result["active_multiply_adds"]),
-            _short(result.get("train_seconds")),
+            short(result["parameters"]),
+            short(result["active_multiply_adds"]),
+            short(result.get("train_seconds")),
         )
     if len(results) > 1:
         means = [
@@ -59,7 +59,7 @@ def results_table(results: Sequence[dict[str, Any]], title: str) -> Table:
     return table
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
     """A number in three digits, with k, M or G."""
     if value is None:
         return "-"

@@ -99,8 +99,18 @@ def train_recipe(
             folder holds another training, or when the training diverges.
         OSError: when the data are not there, or files cannot be written.
     """
-    console = console or Console()
     run = plan_run(recipe, seed, out, data_dir, baseline)
+    return train_run(run, resume, console, callbacks)
+
+
+def train_run(
+    run: Run,
+    resume: bool = True,
+    console: Console | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> TrainedModel:
+    """Train a run whose data are there already; see `train_recipe`."""
+    console = console or Console()
     if not resume:
         (run.folder / RESULT).unlink(missing_ok=True)
     done = _finished(run)
@@ -110,8 +120,8 @@ def train_recipe(
     kept = run.folder / CHECKPOINTS
     if resume and any(map(find_checkpoints, (kept, *kept.glob("stage_*")))):
         console.print(f"{run.folder}: goes on from its last checkpoint")
-    if recipe.out_of_fold is not None:
-        return _train_apart(run, recipe.out_of_fold, resume, console)
+    if run.recipe.out_of_fold is not None:
+        return _train_apart(run, run.recipe.out_of_fold, resume, console)
     progress = ProgressBar(
         f"{run.contestant} #{run.seed}", console, ("loss", "val_accuracy")
     )

@@ -85,8 +85,8 @@ def test_length_may_be_unknown():
     [
         ({"buckets": 1}, "Received: buckets=1"),
         ({"max_order": 6}, "Received: max_order=6"),
-        ({"embedding_dim": 0}, "`embedding_dim` must be an integer above 0. "
-         "Received: embedding_dim=0"),
+        ({"embedding_dim": -1}, "`embedding_dim` must be an integer, 0 or above. "
+         "Received: embedding_dim=-1"),
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(kwargs, message):
@@ -100,3 +100,12 @@ def test_inputs_must_be_texts():
         TextFeatures().build((None, 3, 4))
     with pytest.raises(ValueError, match=r"identifiers .* dtype='float32'"):
         TextFeatures(9)(np.ones((2, 3), "float32"))
+
+
+def test_the_statistics_alone():
+    ids = texts(words=4)
+    layer = TextFeatures(embedding_dim=0)
+    expected = numpy_of(TextFeatures(50, 3)(ids))[:, :3]
+    assert_close(layer(ids), expected)
+    assert layer.weights == []
+    assert layer.compute_output_shape(ids.shape) == (len(ids), 3)

@@ -14,7 +14,8 @@ import moe_keras.runner.train as runner_train
 from moe_keras.data import load_dataset
 from moe_keras.insight import classification_scores
 from moe_keras.ops.cost import count_multiply_adds
-from moe_keras.runner import evaluate_run, plan, train_recipe
+from moe_keras.runner import data as runner_data
+from moe_keras.runner import evaluate_run, train_recipe
 from moe_keras.runner.plan import digest
 from moe_keras.training import Recipe
 from tests.training.recipes import small
@@ -69,7 +70,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         # Neither for training nor for the result is the test split read.
-        patch.setattr(plan, "load_dataset", load_blind)
+        patch.setattr(runner_data, "load_dataset", load_blind)
         with pytest.MonkeyPatch.context() as kill:
             kill.setattr(runner_train, "write_json", interrupt)
             with pytest.raises(Interruption):

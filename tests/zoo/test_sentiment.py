@@ -82,8 +82,8 @@ def test_the_gate_reads_cheap_features_of_the_text():
     model = randomize(build(experts={"conv": [CONV] * 3}))
     gate = model.get_layer("moe").gate
     ids = ids_of(model, reviews()[0][:9])
-    (kernel,) = gate.gate.weights
-    logits = numpy_of(gate.features(ids)) @ numpy_of(kernel)
+    kernel, bias = map(numpy_of, gate.gate.weights)
+    logits = numpy_of(gate.features(ids)) @ kernel + bias
     assert_close(gate(ids), softmax(logits))
 
 

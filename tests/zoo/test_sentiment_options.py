@@ -38,6 +38,7 @@ FLIPS = {
     "read_length": (SPARSE, 4),
     "dropout": (SPARSE, 0.9),
     "embedding_dropout": (SPARSE, 0.9),
+    "gate_dim": (SPARSE, 0),
     "balance_loss": (SPARSE, 0.7),
     "importance_loss": (SPARSE, 0.7),
     "dispatch": (SPARSE, "dense"),

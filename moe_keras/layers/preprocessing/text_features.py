@@ -41,9 +41,9 @@ class TextFeatures(keras.layers.Layer):
     Args:
         buckets: int in 2..2^24. Numbers that the n-grams are hashed to; those
             that share one share its vector. Defaults to `8192`.
-        embedding_dim: int > 0. Width of the vectors, drawn with an SD of 1, so
-            that the mean over a hundred n-grams has one of 0.1. Defaults to
-            `16`.
+        embedding_dim: int >= 0. Width of the vectors, drawn with an SD of 1, so
+            that the mean over a hundred n-grams has one of 0.1; 0 for the
+            statistics alone. Defaults to `16`.
         max_order: int in 1..5. The longest n-grams. Defaults to `2`.
         **kwargs: `keras.layers.Layer` arguments.
 
@@ -74,9 +74,9 @@ class TextFeatures(keras.layers.Layer):
         super().__init__(**kwargs)
         check_ngrams("TextFeatures", buckets, max_order)
         require(
-            is_count(embedding_dim),
+            embedding_dim == 0 or is_count(embedding_dim),
             "TextFeatures",
-            "`embedding_dim` must be an integer above 0.",
+            "`embedding_dim` must be an integer, 0 or above.",
             embedding_dim=embedding_dim,
         )
         self.buckets = buckets
@@ -91,12 +91,14 @@ class TextFeatures(keras.layers.Layer):
             "`inputs` must be (B, T).",
             input_shape=tuple(input_shape),
         )
-        self.embeddings = self.add_weight(
-            (self.buckets, self.embedding_dim),
-            keras.initializers.RandomNormal(stddev=1.0),
-            autocast=False,
-            name="embeddings",
-        )
+        self.embeddings = None
+        if self.embedding_dim:
+            self.embeddings = self.add_weight(
+                (self.buckets, self.embedding_dim),
+                keras.initializers.RandomNormal(stddev=1.0),
+                autocast=False,
+                name="embeddings",
+            )
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         check_identifiers("TextFeatures", inputs)
@@ -104,18 +106,19 @@ class TextFeatures(keras.layers.Layer):
         if mask is not None:
             real = ops.cast(mask, "bool")
             inputs = ops.where(real, inputs, ops.zeros_like(inputs))
-        places = ngram_buckets(inputs, self.max_order, self.buckets)
-        vectors = take_rows(self.embeddings, places)
-        dtype = keras.backend.standardize_dtype(vectors.dtype)
-        found = _count(places != 0, dtype)
+        dtype = keras.backend.result_type(self.variable_dtype, "float32")
         words = _count(inputs != 0, dtype)
         most = ops.maximum(words, 1.0)
         features = [
             ops.log1p(words) / (10 * math.log(2)),
             _count(inputs == UNKNOWN, dtype) / most,
             _count(distinct(inputs) != 0, dtype) / most,
-            ops.sum(vectors, axis=1) / ops.maximum(found, 1.0),
         ]
+        if self.embeddings is not None:
+            places = ngram_buckets(inputs, self.max_order, self.buckets)
+            vectors = ops.sum(take_rows(self.embeddings, places), axis=1)
+            found = ops.maximum(_count(places != 0, dtype), 1.0)
+            features.append(vectors / found)
         return ops.cast(ops.concatenate(features, axis=1), self.compute_dtype)
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:

@@ -58,6 +58,7 @@ def build_sentiment_moe(
     read_length: int = 400,
     dropout: float = 0.3,
     embedding_dropout: float = 0.0,
+    gate_dim: int = 16,
     balance_loss: float = 1e-2,
     importance_loss: float = 0.0,
     dispatch: str = "auto",
@@ -107,6 +108,8 @@ def build_sentiment_moe(
         read_length: int > 0. Words that the readers of vectors read.
         dropout: float in [0, 1), of the readers of vectors.
         embedding_dropout: float in [0, 1), of the vectors themselves.
+        gate_dim: int >= 0. Width of the vectors of n-grams that the gate reads
+            beside a text's length and variety; 0 for these alone.
         balance_loss: float >= 0. Coefficient of the Switch balance loss; for a
             sparse gate.
         importance_loss: float >= 0. Coefficient of the importance loss.
@@ -171,9 +174,12 @@ def build_sentiment_moe(
             level="sample",
             balance_loss=balance_loss,
             importance_loss=importance_loss,
+            bias_initializer="zeros",
             name="router",
         )
-        features = TextFeatures(dtype="float32", name="text_features")
+        features = TextFeatures(
+            embedding_dim=gate_dim, dtype="float32", name="text_features"
+        )
         gate = FeatureGating(features, router, name="gating")
     inputs = keras.Input((), dtype="string", name="texts")
     x = words(clean(inputs))

@@ -1,0 +1,363 @@
+"""Whole searches, on trainings that are made up, and on a few real ones."""
+
+import io
+import json
+import os
+import pickle
+import random
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+import moe_keras.search.hypermodels.moe_hypermodel as hypermodels
+from moe_keras.ops.cost import count_multiply_adds
+from moe_keras.search import Budget, ModelCost, tune
+from moe_keras.search.tables import trials_table
+from moe_keras.training import load_recipe
+from moe_keras.training.builders import build_from_data
+from tests.search.tuning import TINY, tiny_digits
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def data():
+    return tiny_digits()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What was trained; scores are drawn by configuration and seed.
+
+    Costs are made up too, so that no model is built.
+    """
+    asked = []
+
+    def cost(self, values):
+        experts = values["experts"]
+        chosen = min(values["top_k"] or experts, experts)
+        return ModelCost(
+            multiply_adds=1000.0 * chosen,
+            parameters=1000 * experts + chosen,
+            latency_ms=1.5
+            if self.budget and self.budget.max_latency_ms
+            else None,
+        )
+
+    def train(self, values, folder, seed=0, epochs=None, callbacks=()):
+        key = self.key(values)
+        asked.append((key, seed, epochs))
+        rng = random.Random(f"{key} {seed}")
+        return {
+            "accuracy": rng.random(),
+            "log_loss": rng.random(),
+            "ece": 0.1,
+            "active_multiply_adds": self.cost(values).multiply_adds,
+            "parameters": self.cost(values).parameters,
+            "epochs": epochs or self.base.epochs,
+            "train_seconds": 2.0,
+        }
+
+    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", train)
+    monkeypatch.setattr(hypermodels.MoEHyperModel, "cost", cost)
+    return asked
+
+
+def search(data, folder, **options):
+    given = {
+        "only": TINY,
+        "max_experts": 3,
+        "method": "random",
+        "trials": 5,
+        "epochs": 1,
+        "console": QUIET,
+        **options,
+    }
+    budget = given.pop("budget", None)
+    return tune("image", data, budget, out=folder, **given)
+
+
+def test_what_a_search_returns(data, trained, tmp_path):
+    result = search(data, tmp_path, seeds=2)
+    assert [trial.number for trial in result.trials] == list(range(5))
+    assert {trial.status for trial in result.trials} == {"done"}
+    assert len(trained) == 10
+    for trial, (key, seed, _) in zip(result.trials, trained[::2], strict=True):
+        assert seed == 0
+        # The mean over two seeds, in all figures.
+        draws = [random.Random(f"{key} {s}") for s in range(2)]
+        found = np.mean([[d.random(), d.random()] for d in draws], axis=0)
+        assert trial.scores["accuracy"] == pytest.approx(found[0], abs=0)
+        assert trial.score == trial.scores["log_loss"]
+        assert trial.score == pytest.approx(found[1], abs=0)
+        assert trial.seconds == 4.0
+        assert trial.epochs == 1
+        assert trial.arguments["experts"] == trial.values["experts"]
+    assert result.best.score == min(trial.score for trial in result.trials)
+    assert result.best in result.front
+    assert result.trials[0].latency_ms is None
+
+
+def test_accuracy_is_to_be_high(data, trained, tmp_path):
+    result = search(data, tmp_path, objective="accuracy")
+    assert result.best.score == max(
+        trial.scores["accuracy"] for trial in result.trials
+    )
+    costs = [trial.multiply_adds for trial in result.front]
+    scores = [trial.score for trial in result.front]
+    assert costs == sorted(costs)
+    assert scores == sorted(scores)
+
+
+def test_what_a_search_writes(data, trained, tmp_path):
+    result = search(data, tmp_path)
+    rows = json.loads((tmp_path / "trials.json").read_text())
+    assert [row["score"] for row in rows] == [t.score for t in result.trials]
+    assert (tmp_path / "pareto.png").read_bytes()[:4] == b"\x89PNG"
+    recipe = load_recipe(tmp_path)
+    assert recipe == result.recipe
+    assert recipe.name == "digits_tuned"
+    assert recipe.data.name == "digits"
+    rate = result.best.values["learning_rate"]
+    assert recipe.optimizer.learning_rate == rate
+
+
+def test_the_picture_shows_trials_front_and_budget(data, trained, tmp_path):
+    limit = Budget(max_multiply_adds=9e9)
+    result = search(data, tmp_path, budget=limit)
+    (axes,) = result.plot().axes
+    trials, front, budget = axes.lines
+    shown = sorted(zip(*trials.get_data(), strict=True))
+    assert shown == sorted((t.multiply_adds, t.score) for t in result.trials)
+    shown = list(zip(*front.get_data(), strict=True))
+    assert shown == [(t.multiply_adds, t.score) for t in result.front]
+    assert set(budget.get_xdata()) == {9e9}
+
+
+def test_the_table(data, trained, tmp_path):
+    result = search(data, tmp_path)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(trials_table(result))
+    lines = console.export_text().splitlines()
+    (best,) = [line for line in lines if line.lstrip().startswith("*")]
+    assert f"{result.best.score:.4f}" in best
+    assert "learning_rate" in best
+    # What is the same in all trials is not there.
+    assert "width" not in best
+
+
+def test_the_same_call_trains_nothing_more(data, trained, tmp_path):
+    first = search(data, tmp_path)
+    count = len(trained)
+    again = search(data, tmp_path)
+    assert len(trained) == count
+    assert again.trials == first.trials
+    more = search(data, tmp_path, trials=7)
+    assert len(trained) == count + 2
+    assert more.trials[:5] == first.trials
+
+
+def test_the_folder_of_another_search(data, trained, tmp_path):
+    search(data, tmp_path)
+    with pytest.raises(ValueError, match=r"another search.*'method', 'seeds'"):
+        search(data, tmp_path, method="grid", seeds=2)
+    fresh = search(data, tmp_path, method="grid", overwrite=True, trials=2)
+    assert len(fresh.trials) == 2
+
+
+def test_within_the_budget(data, trained, tmp_path):
+    free = search(data, tmp_path / "free", method="grid", trials=99)
+    assert free.rejected == 0
+    costs = [trial.parameters for trial in free.trials]
+    limit = sorted(costs)[len(costs) // 2]
+    tight = search(
+        data,
+        tmp_path / "tight",
+        method="grid",
+        trials=99,
+        budget=Budget(max_parameters=limit),
+    )
+    assert len(tight.trials) == sum(cost <= limit for cost in costs)
+    assert tight.rejected == sum(cost > limit for cost in costs)
+    assert all(trial.parameters <= limit for trial in tight.trials)
+
+
+def test_latency_is_measured_where_it_is_limited(data, trained, tmp_path):
+    budget = Budget(max_latency_ms=1e5)
+    result = search(data, tmp_path, trials=1, budget=budget)
+    assert result.trials[0].latency_ms == 1.5
+
+
+def test_a_gate_that_chose_the_dearer_experts(
+    data, trained, tmp_path, monkeypatch
+):
+    """Within the budget by the even load, above it by the measured one."""
+    train = hypermodels.MoEHyperModel.train
+
+    def dearer(self, values, *arguments, **options):
+        result = train(self, values, *arguments, **options)
+        factor = 2 if values["experts"] == 3 else 1
+        result["active_multiply_adds"] *= factor
+        return result
+
+    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", dearer)
+    result = search(
+        data,
+        tmp_path,
+        method="grid",
+        trials=99,
+        budget=Budget(max_multiply_adds=2000),
+    )
+    above = [t for t in result.trials if t.status == "above budget"]
+    # All three of three are too many before; two of three count double.
+    assert {t.values["top_k"] for t in above} == {2}
+    assert {t.multiply_adds for t in above} == {4000}
+    assert "above" in above[0].message
+    assert result.best not in above
+    assert not set(map(id, above)) & set(map(id, result.front))
+
+
+def test_a_trial_that_fails_is_one_of_many(
+    data, trained, tmp_path, monkeypatch
+):
+    train = hypermodels.MoEHyperModel.train
+
+    def sometimes(self, values, *arguments, **options):
+        if values["learning_rate"] > 2.0**-9:
+            raise ValueError("its training has diverged")
+        return train(self, values, *arguments, **options)
+
+    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", sometimes)
+    result = search(data, tmp_path, method="grid", trials=10)
+    found = {trial.status for trial in result.trials}
+    assert found == {"done", "failed"}
+    for trial in result.trials:
+        failed = trial.values["learning_rate"] > 2.0**-9
+        assert (trial.status == "failed") is failed
+        assert ("diverged" in trial.message) is failed
+
+
+def test_all_fail(data, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise ValueError("its training has diverged")
+
+    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", fail)
+    with pytest.raises(
+        ValueError, match=r"no trial could be trained.*diverged"
+    ):
+        search(data, tmp_path)
+
+
+def test_a_full_disk_ends_the_search(data, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", fail)
+    with pytest.raises(OSError, match="no space left"):
+        search(data, tmp_path)
+
+
+def test_nothing_within_the_budget(data, tmp_path):
+    with pytest.raises(ValueError, match=r"within the budget. .*max_params?"):
+        search(data, tmp_path, method="grid", budget=Budget(max_parameters=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_experts": 1}, "`max_experts` must be an integer above 1. .*=1"),
+        ({"method": "annealing"}, "`method` must be one of .*'annealing'"),
+        ({"objective": "f1"}, "`objective` must be one of .*objective='f1'"),
+        ({"trials": 0}, "`trials` must be an integer above 0. .*trials=0"),
+        ({"epochs": 0}, "`epochs` must be an integer above 0. .*epochs=0"),
+        ({"seeds": 1.5}, "`seeds` must be an integer above 0. .*seeds=1.5"),
+        ({"seed": -1}, "`seed` must be an integer, 0 or above. .*seed=-1"),
+        ({"limit": 3}, "`limit` must be an integer of at least 10, .*=3"),
+        ({"workers": 0}, "`workers` must be an integer above 0. .*workers=0"),
+        ({"threads": 1}, "`threads` are those of several workers; .*=1"),
+    ],
+)
+def test_bad_arguments(options, message, data, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        search(data, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_tasks(data, tmp_path):
+    with pytest.raises(ValueError, match=r"`task` must be one of .*'images'"):
+        tune("images", data, out=tmp_path)
+    with pytest.raises(ValueError, match="tune: `data` must be given"):
+        tune("image", out=tmp_path)
+
+
+def test_workers_of_a_worker(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "10.0.0.1")
+    with pytest.raises(ValueError, match=r"`workers` must be 1 .*'10\."):
+        search(data, tmp_path, workers=2)
+
+
+def test_a_recipe_says_the_rest(trained, tmp_path):
+    text = """
+    {name: mine, task: image, data: {name: digits, options:
+    {validation_share: 0.3}}, builder: {name: image}, epochs: 4,
+    augmentation: {crop: 1}, batch_size: 32}
+    """
+    (tmp_path / "recipe.yaml").write_text(text)
+    result = tune(
+        load_recipe(tmp_path),
+        only=TINY,
+        method="random",
+        trials=1,
+        out=tmp_path / "out",
+        console=QUIET,
+    )
+    written = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
+    assert written["name"] == "mine_tuned"
+    assert written["augmentation"]["crop"] == 1
+    assert (written["batch_size"], written["epochs"]) == (32, 4)
+    assert written["data"]["options"] == {"validation_share": 0.3}
+    assert result.trials[0].epochs == 4
+
+
+def test_without_keras_tuner(data, tmp_path, monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("moe_keras.search.hypermodels"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "moe_keras.search.job", raising=False)
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    with pytest.raises(ImportError, match=r"pip install moe_keras\[search\]"):
+        search(data, tmp_path)
+
+
+def test_a_job_can_be_sent(data, tmp_path):
+    from moe_keras.search.job import Job
+
+    job = Job(
+        *("image", data, tmp_path, None, 4, TINY, None),
+        *("random", 3, 1, 1, "log_loss", 0),
+    )
+    twin = pickle.loads(pickle.dumps(job.to_send()))
+    assert twin.data.test is None
+    assert twin.hypermodel().space == job.hypermodel().space
+    assert (twin.data.train.inputs == data.train.inputs).all()
+
+
+def test_one_real_trial(data, tmp_path):
+    """Its files are those of a run, and the result is what they hold."""
+    result = search(data, tmp_path, trials=1)
+    (trial,) = result.trials
+    run = json.loads((trial.folder / "0" / "result.json").read_text())
+    assert trial.scores["log_loss"] == run["log_loss"]
+    assert trial.multiply_adds == run["active_multiply_adds"]
+    assert run["training"]["recipe"]["epochs"] == 1
+    assert (trial.folder / "0" / "model.keras").exists()
+    recipe = load_recipe(tmp_path)
+    built = build_from_data(
+        recipe.builder.name, recipe.builder.arguments, data, recipe.name
+    )
+    assert count_multiply_adds(built).active == trial.multiply_adds
+    assert built.count_params() == trial.parameters
+    assert "KERASTUNER_TUNER_ID" not in os.environ
