@@ -3,6 +3,7 @@
 from moe_keras.cards.card import write_card as write_card
 from moe_keras.cards.comparison import Comparison as Comparison
 from moe_keras.cards.comparison import compare_recipe as compare_recipe
+from moe_keras.cards.judging import Judged as Judged
 from moe_keras.cards.publish import publish_recipe as publish_recipe
 from moe_keras.cards.table_run import TableRun as TableRun
 from moe_keras.cards.table_run import train_table as train_table

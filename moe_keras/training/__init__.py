@@ -29,6 +29,7 @@ from moe_keras.training.recipe_parts import Data as Data
 from moe_keras.training.recipe_parts import Loss as Loss
 from moe_keras.training.recipe_parts import Monitor as Monitor
 from moe_keras.training.recipe_parts import Optimizer as Optimizer
+from moe_keras.training.recipe_parts import OutOfFold as OutOfFold
 from moe_keras.training.recipe_parts import Schedule as Schedule
 from moe_keras.training.resumable import FitRecord as FitRecord
 from moe_keras.training.resumable import fit_resumable as fit_resumable

@@ -85,8 +85,11 @@ def test_length_may_be_unknown():
     [
         ({"buckets": 1}, "Received: buckets=1"),
         ({"max_order": 6}, "Received: max_order=6"),
-        ({"embedding_dim": -1}, "`embedding_dim` must be an integer, 0 or above. "
-         "Received: embedding_dim=-1"),
+        (
+            {"embedding_dim": -1},
+            "`embedding_dim` must be an integer, 0 or above. "
+            "Received: embedding_dim=-1",
+        ),
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(kwargs, message):
