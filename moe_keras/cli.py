@@ -185,6 +185,10 @@ def train(
         if threads is not None:
             limit_threads(threads)
         if csv is not None or target is not None:
+            if seed or baseline or fresh or data_dir:
+                raise ValueError(
+                    "--seed, --baseline, --fresh and --data-dir are for recipes"
+                )
             _train_table(recipe, csv, target, bad, drop or [], folds, out)
             return
         if recipe is None:

@@ -7,6 +7,7 @@ to be slow.
 
 SLOW = {
     "tests/cards/test_cards.py::test_each_reading_of_the_test_split_is_counted",
+    "tests/cards/test_folds.py::test_the_card",
     "tests/cards/test_table_run.py::test_the_folder_holds_all",
     "tests/cards/test_table_run.py"
     "::test_the_saved_model_is_the_model_of_all_rows",
@@ -35,6 +36,8 @@ SLOW = {
     "tests/lifecycle/test_keep_experts.py::test_it_saves_loads_and_trains",
     "tests/prediction/test_texts.py"
     "::test_the_command_names_the_expert_that_decided",
+    "tests/runner/test_out_of_fold.py"
+    "::test_it_goes_on_after_the_parts_that_are_done",
     "tests/runner/test_train.py::test_afresh",
     "tests/runner/test_train.py"
     "::test_the_model_is_loaded_with_the_layers_alone",
@@ -54,9 +57,13 @@ SLOW = {
     "tests/search/test_select_experts.py"
     "::test_exhaustive_is_brute_force[sparse]",
     "tests/test_cli_training.py::test_a_full_disk_is_one_error",
+    "tests/test_documents.py::test_code_blocks_run[docs/multi_task.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/risk_models.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/search.md]",
+    "tests/test_documents.py::test_code_blocks_run[docs/sentiment_models.md]",
+    "tests/test_documents.py::test_code_blocks_run[docs/tabular_experts.md]",
     "tests/test_documents.py::test_example_runs[examples/breast_cancer.py]",
+    "tests/test_documents.py::test_example_runs[examples/digits.py]",
     "tests/test_documents.py::test_example_runs[examples/multi_task.py]",
     "tests/test_documents.py::test_example_runs[examples/select_experts.py]",
     "tests/test_documents.py::test_example_runs[examples/tune_digits.py]",
@@ -84,9 +91,16 @@ SLOW = {
     "tests/zoo/test_image_variants.py"
     "::test_it_learns_digits_and_survives_a_file[backbone]",
     "tests/zoo/test_image_variants.py"
+    "::test_it_learns_digits_and_survives_a_file[conv]",
+    "tests/zoo/test_image_variants.py"
     "::test_it_learns_digits_and_survives_a_file[vit]",
+    "tests/zoo/test_risk.py"
+    "::test_it_learns_and_survives_a_file_and_a_saved_model",
     "tests/zoo/test_risk_targets.py"
     "::test_a_fit_of_experts_and_gate_knows_the_shares_too",
+    "tests/zoo/test_risk_targets.py::test_a_missing_label_counts_nowhere",
+    "tests/zoo/test_risk_targets.py"
+    "::test_it_learns_and_survives_a_file_and_a_saved_model[mmoe]",
     "tests/zoo/test_risk_targets.py"
     "::test_it_learns_and_survives_a_file_and_a_saved_model[ple]",
     "tests/zoo/test_risk_targets.py::test_weights_of_0_leave_rows_out_too",

@@ -236,5 +236,13 @@ def test_a_table_and_its_target_go_together(arguments):
     assert "go together" in error_of("train", *arguments)
 
 
+@pytest.mark.parametrize(
+    "option", [("--seed", 1), ("--fresh",), ("--baseline", "a")]
+)
+def test_what_a_table_does_not_take(option, tmp_path):
+    arguments = ("--csv", tmp_path / "a.csv", "--target", "b", *option)
+    assert "are for recipes" in error_of("train", *arguments)
+
+
 def test_nothing_to_train():
     assert "name a recipe, or a table" in error_of("train")

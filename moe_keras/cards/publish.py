@@ -48,9 +48,9 @@ def publish_recipe(
     """Score all runs on the test split, and write the preset's folder.
 
     The weights that are shipped are those of the seed that is best on the
-    validation split, in float16; they are scored as they are shipped. The test
-    split is read here and nowhere else, once nothing is left to refuse; each
-    reading is counted in the results.
+    validation split, or out of fold, in float16; they are scored as they are
+    shipped. The test split is read here and nowhere else, once nothing is left
+    to refuse; each reading is counted in the results.
 
     Args:
         recipe: see `load_recipe`.
@@ -65,6 +65,16 @@ def publish_recipe(
         FileNotFoundError: when the model has not been trained.
         ValueError: when an expert of it is dead: see `ALIVE`.
     """
+    return publish_compared(recipe, folder, out, data_dir)[0]
+
+
+def publish_compared(
+    recipe: Recipe,
+    folder: Path | str,
+    out: Path | str | None = None,
+    data_dir: Path | str | None = None,
+) -> tuple[dict[str, Any], Comparison]:
+    """`publish_recipe`, and the comparison on the test split that it made."""
     folder = Path(folder)
     runs = Path(out or Path("runs", recipe.name))
     before = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
@@ -122,7 +132,7 @@ def publish_recipe(
     write_json(folder / RESULTS, results)
     _draw(folder, results, shown, recipe.out_of_fold is not None)
     write_card(folder)
-    return results
+    return results, test
 
 
 def validation_rows(
@@ -158,6 +168,8 @@ def _groups(recipe: Recipe, test: Comparison) -> list[dict[str, Any]]:
         return []
     schema = read_schema(recipe.builder.arguments)
     own = [one for one in test.judged if one.contestant == recipe.name]
+    # Every row once: the folds of the first repeat, or the first seed.
+    own = [one for one in own if one.seed < (recipe.folds or 0)] or own[:1]
     # A column that is hidden from the model is not among its rows.
     known = own[0].rows.columns()
     return group_scores(
@@ -171,7 +183,7 @@ def _refuse_dead_experts(recipe: Recipe, routing: dict[str, Any]) -> None:
             least_load(found["load"]) >= ALIVE,
             "publish_recipe",
             f"every expert must take at least {ALIVE} of an even load on the "
-            "validation split; more balance loss may help.",
+            "rows that choices are made on; more balance loss may help.",
             recipe=recipe.name,
             gate=gate,
             load=found["load"],

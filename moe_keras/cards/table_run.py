@@ -9,12 +9,13 @@ from pathlib import Path
 import keras
 from rich.console import Console
 
-from moe_keras.cards.comparison import Comparison, compare_recipe
-from moe_keras.cards.publish import publish_recipe
+from moe_keras.cards.comparison import Comparison
+from moe_keras.cards.publish import publish_compared
 from moe_keras.export import export_saved_model
 from moe_keras.runner import train_recipe
 from moe_keras.runner.files import MODEL
-from moe_keras.training import Recipe
+from moe_keras.training import Recipe, load_recipe
+from moe_keras.training.recipe_file import FILE_NAME
 from moe_keras.training.table_recipe import make_table_recipe
 
 
@@ -53,9 +54,10 @@ def train_table(
 ) -> TableRun:
     """Train a risk mixture on any table of two classes, and say how good it is.
 
-    The columns are inferred, see `infer_table_schema`; to change what was
-    found, edit the `recipe.yaml` that is written and train that. The same call
-    goes on after an interruption.
+    The columns are inferred, see `infer_table_schema`. The same call goes on
+    after an interruption. It reads the folder's `recipe.yaml`, if there is one:
+    so what was inferred can be changed there; what was trained before then has
+    to be removed.
 
     Args:
         path: of a CSV or Parquet file.
@@ -80,13 +82,17 @@ def train_table(
     recipe = make_table_recipe(path, target, bad, drop, folds, epochs)
     folder = Path(out or Path("runs", recipe.name))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    file = folder / FILE_NAME
+    if file.exists():
+        # What its reader has changed counts.
+        recipe = load_recipe(file)
+    else:
+        file.write_text(recipe.to_yaml(), encoding="utf-8")
     for fold in recipe.seeds:
         train_recipe(recipe, fold, folder / "runs", console=console)
-    publish_recipe(recipe, folder, folder / "runs")
+    _, comparison = publish_compared(recipe, folder, folder / "runs")
     whole = recipe.model_copy(update={"folds": None})
     done = train_recipe(whole, 0, folder / "runs" / "all_rows", console=console)
     shutil.copyfile(done.folder / MODEL, folder / MODEL)
     export_saved_model(done.load(), folder / "saved_model")
-    comparison = compare_recipe(recipe, folder / "runs", "test")
     return TableRun(folder, recipe, comparison)

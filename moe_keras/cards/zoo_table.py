@@ -56,10 +56,12 @@ def zoo_table(zoo: Path | str) -> str:
         own = next(iter(table.values()))
         twin = table.get("active_twin")
         heading = metrics_of(results["shipped"])[0].heading
+        score, percent = heading.removesuffix(" %"), heading.endswith(" %")
+        unit = " %" if percent else ""
         lines.append(
             f"| [{results['preset']}](zoo/{results['preset']}/card.md) "
-            f"| {results['data']['name']} | {heading} {own['scores'][0]} "
-            f"| {twin['scores'][0] if twin else '-'} "
+            f"| {results['data']['name']} | {score} {own['scores'][0]}{unit} "
+            f"| {twin['scores'][0] + unit if twin else '-'} "
             f"| {own['parameters']} | {own['active']} |"
         )
     return "\n".join(lines) + "\n"

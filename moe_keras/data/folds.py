@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from sklearn.model_selection import StratifiedKFold
-
 from moe_keras.data.dataset import Dataset
 from moe_keras.errors import is_count, require
 
@@ -49,6 +47,9 @@ def fold_of(data: Dataset, folds: int, place: int) -> Dataset:
         folds=folds,
         rarest=rarest,
     )
+    # Here, so that a list of names does not wait for scikit-learn.
+    from sklearn.model_selection import StratifiedKFold
+
     repeat, fold = divmod(place, folds)
     parts = StratifiedKFold(folds, shuffle=True, random_state=repeat)
     learned, held_out = list(parts.split(rows.labels, rows.labels))[fold]

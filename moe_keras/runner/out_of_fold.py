@@ -1,7 +1,7 @@
 """Runs whose gate learns from what experts say of rows that are new to them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from moe_keras.training.builders import (
 from moe_keras.training.checkpoint import (
     Checkpoint,
     read_checkpoint,
+    remove_checkpoints,
     write_checkpoint,
 )
 from moe_keras.training.keep_state import different_keys
+from moe_keras.training.recipe import Recipe
 from moe_keras.training.recipe_parts import OutOfFold
 from moe_keras.training.resumable import FitRecord
 from moe_keras.training.risk import RiskFit, RiskPlan, fit_risk_moe
@@ -46,11 +48,36 @@ def train_out_of_fold(
     """
     recipe, rows = run.recipe, run.data.train
     kept = _Kept(run, resume)
-    wall, cpu = time.perf_counter(), time.process_time()
+    # To know how large a twin is to be is no part of its training.
     arguments = _arguments(run)
+    wall, cpu = time.perf_counter(), time.process_time()
+    fit = fit_risk_moe(
+        read_schema(arguments),
+        rows.inputs,
+        rows.labels,
+        make_plan(recipe, how, arguments),
+        len(run.data.classes),
+        run.seed,
+        note,
+        kept,
+    )
+    record = FitRecord(
+        history=fit.history,
+        best_epoch=None,
+        seconds=kept.seconds + time.perf_counter() - wall,
+        cpu_seconds=kept.cpu_seconds + time.process_time() - cpu,
+        restarts=[kept.found] if kept.found else [],
+    )
+    return fit, record
+
+
+def make_plan(
+    recipe: Recipe, how: OutOfFold, arguments: Mapping[str, Any]
+) -> RiskPlan:
+    """What a recipe says of a training, for some arguments of the builder."""
     asked = recipe.optimizer
     left = {"schema", "forests", "experts"}
-    plan = RiskPlan(
+    return RiskPlan(
         **({"experts": arguments["experts"]} if "experts" in arguments else {}),
         forests=make_forests(arguments),
         builder={
@@ -66,24 +93,6 @@ def train_out_of_fold(
         gate_learning_rate=how.gate_learning_rate,
         calibrate=recipe.calibrate,
     )
-    fit = fit_risk_moe(
-        read_schema(arguments),
-        rows.inputs,
-        rows.labels,
-        plan,
-        len(run.data.classes),
-        run.seed,
-        note,
-        kept,
-    )
-    record = FitRecord(
-        history=fit.history,
-        best_epoch=None,
-        seconds=kept.seconds + time.perf_counter() - wall,
-        cpu_seconds=kept.cpu_seconds + time.process_time() - cpu,
-        restarts=[kept.found] if kept.found else [],
-    )
-    return fit, record
 
 
 def _arguments(run: Run) -> dict[str, Any]:
@@ -110,6 +119,8 @@ class _Kept:
     def __init__(self, run: Run, resume: bool):
         self._identity, self._resume = run.identity, resume
         self._folder = run.folder / CHECKPOINTS
+        if not resume:
+            remove_checkpoints(self._folder)
         self.seconds = self.cpu_seconds = 0.0
         self.found = 0
 

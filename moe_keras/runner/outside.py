@@ -91,8 +91,7 @@ def _tfidf_logistic(split: Split) -> tuple[Any, int]:
     return model, len(words.vocabulary_)
 
 
-# Of texts.
-OUTSIDE: Mapping[str, Callable[[Split], tuple[Any, int]]] = MappingProxyType(
+TEXTS: Mapping[str, Callable[[Split], tuple[Any, int]]] = MappingProxyType(
     {"nb_svm": _nb_svm, "tfidf_logistic": _tfidf_logistic}
 )
 
@@ -131,5 +130,5 @@ def fit_outside(name: str, split: Split) -> tuple[Predict, int | None]:
         f"{name} reads texts.",
         inputs=type(inputs).__name__,
     )
-    model, weights = OUTSIDE[name](split)
+    model, weights = TEXTS[name](split)
     return model.predict_proba, weights

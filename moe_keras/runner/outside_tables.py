@@ -1,5 +1,6 @@
 """What users of tables would pick instead of a mixture."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -130,7 +131,10 @@ def fit_table(name: str, split: Split) -> BaseEstimator:
         model = VotingClassifier(parts, voting="soft")
     else:
         model = _search(*MODELS[name]())
-    return model.fit(split.frame(), split.labels)
+    with warnings.catch_warnings():
+        # A number with few values has fewer bins.
+        warnings.filterwarnings("ignore", message="Bins whose width")
+        return model.fit(split.frame(), split.labels)
 
 
 def _search(model: Any, settings: Mapping[str, Any]) -> GridSearchCV:

@@ -11,6 +11,7 @@ import numpy as np
 
 from moe_keras.data import Dataset, Split
 from moe_keras.errors import require
+from moe_keras.layers import MixtureOfExperts
 from moe_keras.runner.data import data_at, load_data
 from moe_keras.training.recipe import Recipe
 from moe_keras.training.recipe_parts import Baseline
@@ -80,6 +81,19 @@ def plan_run(
     folder = folder.joinpath(*([rival.name] if rival else []), str(seed))
     data = data_at(recipe, load_data(recipe, data_dir), seed)
     return Run(recipe, rival, seed, data, folder)
+
+
+def in_stages(run: Run, model: keras.Model) -> bool:
+    """Whether the model's parts are trained apart: it has some, as asked."""
+    wanted = run.rival is None or run.rival.staged
+    return (
+        bool(run.recipe.stages)
+        and wanted
+        and any(
+            isinstance(layer, MixtureOfExperts)
+            for layer in model._flatten_layers()
+        )
+    )
 
 
 def digest(split: Split) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from moe_keras.data import Split
 from moe_keras.errors import require
-from moe_keras.layers import MixtureOfExperts, NGramExpert
+from moe_keras.layers import NGramExpert
 from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import (
     CHECKPOINTS,
@@ -26,7 +26,7 @@ from moe_keras.runner.files import (
     write_model,
 )
 from moe_keras.runner.out_of_fold import train_out_of_fold
-from moe_keras.runner.plan import Run, plan_run
+from moe_keras.runner.plan import Run, in_stages, plan_run
 from moe_keras.runner.scoring import cost, score, scores_of
 from moe_keras.training.builders import build_from_data, merge_arguments
 from moe_keras.training.calibrate import check_temperature, fit_temperature
@@ -89,7 +89,8 @@ def train_recipe(
         resume: whether to go on from what is there, rather than afresh.
         console: where progress goes; a new one by default.
         baseline: name of one of the recipe's baselines, to train that instead.
-        callbacks: further ones of Keras; see `fit_resumable`.
+        callbacks: further ones of Keras; see `fit_resumable`. None with
+            `out_of_fold`.
 
     Returns:
         `TrainedModel`.
@@ -121,6 +122,12 @@ def train_run(
     if resume and any(map(find_checkpoints, (kept, *kept.glob("stage_*")))):
         console.print(f"{run.folder}: goes on from its last checkpoint")
     if run.recipe.out_of_fold is not None:
+        require(
+            not callbacks,
+            "train_recipe",
+            "with `out_of_fold` there are many trainings, and no `callbacks`.",
+            callbacks=callbacks,
+        )
         return _train_apart(run, run.recipe.out_of_fold, resume, console)
     progress = ProgressBar(
         f"{run.contestant} #{run.seed}", console, ("loss", "val_accuracy")
@@ -173,7 +180,7 @@ def _train(
         batches = InputPipeline(
             *train, recipe.batch_size, run.seed, recipe.augmentation
         )
-        fit = fit_recipe_stages if _in_stages(run, model) else _fit_whole
+        fit = fit_recipe_stages if in_stages(run, model) else _fit_whole
         record = fit(
             model,
             recipe,
@@ -213,19 +220,6 @@ def _fit_whole(
         recipe.monitor,
         callbacks,
         resume,
-    )
-
-
-def _in_stages(run: Run, model: keras.Model) -> bool:
-    """Whether there are stages, and the model has parts."""
-    wanted = run.rival is None or run.rival.staged
-    return (
-        bool(run.recipe.stages)
-        and wanted
-        and any(
-            isinstance(layer, MixtureOfExperts)
-            for layer in model._flatten_layers()
-        )
     )
 
 

@@ -68,8 +68,7 @@ class SearchResult:
             score and active multiply-adds, from the cheapest on.
         rejected: different models that were above the budget, or could not be
             built, before there was a trial.
-        recipe: of the best trial; where recipes do not know the task, one that
-            only says its arguments; None without a best trial.
+        recipe: of the best trial; None without one.
         folder: where all files are.
     """
 

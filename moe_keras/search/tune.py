@@ -87,8 +87,7 @@ def tune(
 
     Returns:
         `SearchResult`. In `out` are the trials, `trials.json`, `pareto.png`,
-        and the best trial as `recipe.yaml`, for `train_recipe`; for risk, which
-        recipes may not know, as `arguments.yaml`.
+        and the best trial as `recipe.yaml`, for `train_recipe`.
 
     Raises:
         ImportError: when keras-tuner is not installed.

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from moe_keras.training.builders import check_arguments, merge_arguments
 from moe_keras.training.recipe_parts import (
+    OUTSIDE,
     Augmentation,
     Baseline,
     Builder,
@@ -106,6 +107,14 @@ class Recipe(Part):
         names = [baseline.name for baseline in baselines]
         if len(set(names)) < len(names):
             raise ValueError("must all have different names")
+        if info.data.get("name") in names:
+            raise ValueError("none can be called as the recipe is")
+        readers = OUTSIDE.get(info.data.get("task", ""), ())
+        for baseline in baselines:
+            if baseline.outside and baseline.outside not in readers:
+                raise ValueError(
+                    f"{baseline.outside} does not read what this task reads"
+                )
         if info.data.get("stages") == () and any(
             not baseline.staged for baseline in baselines
         ):
@@ -132,6 +141,8 @@ class Recipe(Part):
             raise ValueError("folds are for tables only")
         if (self.builder.name == "risk") != (self.task == "risk"):
             raise ValueError("the builder risk and the task risk go together")
+        if self.builder.arguments.get("targets"):
+            raise ValueError("a recipe is for one target, not for several")
         if self.out_of_fold is None:
             if self.folds is not None:
                 raise ValueError("folds need out_of_fold")
@@ -151,10 +162,17 @@ class Recipe(Part):
             for name in ("stages", "monitor", "augmentation")
             if getattr(self, name)
         ]
-        if left or self.loss != Loss():
+        asked = self.optimizer
+        if (
+            left
+            or self.loss != Loss()
+            or self.dtype_policy != "float32"
+            or asked.clipnorm is not None
+            or asked.ema is not None
+        ):
             raise ValueError(
-                "out_of_fold goes without stages, monitor, augmentation and "
-                "loss"
+                "out_of_fold goes without stages, monitor, augmentation, loss, "
+                "dtype_policy, clipnorm and ema"
             )
         return self
 

@@ -15,12 +15,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 TWINS = {"active_twin": "active", "parameter_twin": "parameters"}
-# Of texts, and of tables.
-OUTSIDE = (
-    *("nb_svm", "tfidf_logistic"),
-    *("logistic_bins", "random_forest"),
-    *("lightgbm", "xgboost", "catboost", "boosting"),
-)
+# Models of others, by the task whose data they read.
+OUTSIDE = {
+    "sentiment": ("nb_svm", "tfidf_logistic"),
+    "risk": (
+        *("logistic_bins", "random_forest"),
+        *("lightgbm", "xgboost", "catboost", "boosting"),
+    ),
+}
+RIVALS = tuple(name for names in OUTSIDE.values() for name in names)
 
 
 class Data(Part):
@@ -208,7 +211,7 @@ class Baseline(Part):
         recombine: `"uniform"`, `"stacking"`, the name of an expert, or names of
             several: what the experts of the trained model are without its gate.
             Nothing is trained for it; see `moe_keras.runner.recombined`.
-        outside: a name of `OUTSIDE`: a model of others, `"nb_svm"` and
+        outside: a name in `OUTSIDE`: a model of others, `"nb_svm"` and
             `"tfidf_logistic"` for texts, the rest for tables. They are not
             trained before, but fitted when models are compared, to all rows but
             those of the split. See `fit_outside`.
@@ -231,15 +234,15 @@ class Baseline(Part):
             value = {"name": value}
         if isinstance(value, dict) and value.get("name") in TWINS:
             value = {"twin": TWINS[value["name"]], **value}
-        if isinstance(value, dict) and value.get("name") in OUTSIDE:
+        if isinstance(value, dict) and value.get("name") in RIVALS:
             value = {"outside": value["name"], **value}
         return value
 
     @field_validator("outside")
     @classmethod
     def _outside_is_known(cls, outside: str | None) -> str | None:
-        if outside is not None and outside not in OUTSIDE:
-            raise ValueError(f"must be one of {', '.join(OUTSIDE)}")
+        if outside is not None and outside not in RIVALS:
+            raise ValueError(f"must be one of {', '.join(RIVALS)}")
         return outside
 
     @model_validator(mode="after")
@@ -253,7 +256,7 @@ class Baseline(Part):
         )
         if not any(kinds):
             raise ValueError(
-                f"must be one of {', '.join((*TWINS, *OUTSIDE))}, or have "
+                f"must be one of {', '.join((*TWINS, *RIVALS))}, or have "
                 "twin, recombine, outside, arguments or staged: false"
             )
         if self.twin is None and self.bank != 0:

@@ -6,13 +6,14 @@ from rich.console import Console
 from scipy import stats
 from scipy.special import log_softmax, softmax
 
-from moe_keras.cards import compare_recipe, publish_recipe, zoo_table
+from moe_keras.cards import compare_recipe, judging, publish_recipe, zoo_table
 from moe_keras.cards.groups import bands
 from moe_keras.cards.tables import comparison_table
 from moe_keras.insight import paired_folds, risk_scores
 from moe_keras.runner import train_recipe
 from moe_keras.runner.data import data_at, load_data
 from moe_keras.runner.files import OPINIONS, read_arrays, read_model
+from moe_keras.training import Recipe
 from moe_keras.training.calibrate import best_temperature
 from moe_keras.training.gate_fit import predict_experts
 from moe_keras.zoo import from_preset
@@ -111,6 +112,30 @@ def test_the_corrected_test_beside_its_formula():
     assert paired_folds([0.5, 0.6], [0.5, 0.6], 2).p_value == 1
     with pytest.raises(ValueError, match="ours=1, theirs=2"):
         paired_folds([0.5], [0.5, 0.6], 2)
+
+
+def test_others_are_fitted_to_the_rows_that_were_not_held_out(
+    trained, monkeypatch
+):
+    folder, recipe = trained
+    rows = []
+
+    def fit(name, split):
+        rows.append(split)
+        return lambda inputs: np.full((len(inputs["age"]), 2), 0.5), None
+
+    monkeypatch.setattr(judging, "fit_outside", fit)
+    rival = [{"name": "others", "outside": "random_forest"}]
+    wider = Recipe.model_validate(
+        {**recipe.model_dump(mode="json"), "baselines": rival}
+    )
+    found = compare_recipe(wider, folder / "runs", "test", folder)
+    assert len(found.of("others")) == 3
+    whole = load_data(recipe, folder)
+    for seed, given in enumerate(rows):
+        train = data_at(recipe, whole, seed).train
+        np.testing.assert_array_equal(given.labels, train.labels)
+        np.testing.assert_array_equal(given.inputs["age"], train.inputs["age"])
 
 
 def test_there_is_no_validation_split(trained):

@@ -117,7 +117,7 @@ def test_a_text_that_training_has_not_seen_is_missing(fitted):
         ({"folds": "5"}, "Received: folds='5'"),
         ({"epochs": 0}, "`epochs` must be an integer above 0"),
         ({"experts": {"tree": 1}}, "kinds among"),
-        ({"forests": ()}, "it may be empty where there are `forests`"),
+        ({"forests": ()}, "must map kinds of experts to their numbers"),
     ],
 )
 def test_arguments(options, words):

@@ -6,9 +6,15 @@ from rich.console import Console
 from sklearn.model_selection import StratifiedKFold
 
 from moe_keras.insight import risk_scores
-from moe_keras.runner import evaluate_run, train_recipe
+from moe_keras.ops.cost import count_multiply_adds
+from moe_keras.runner import evaluate_run, out_of_fold, train_recipe
+from moe_keras.runner import train as train_module
 from moe_keras.runner.data import data_at, load_data
 from moe_keras.runner.files import OPINIONS, RESULT, read_arrays
+from moe_keras.runner.out_of_fold import make_plan
+from moe_keras.runner.plan import plan_run
+from moe_keras.training.builders import build_from_data
+from moe_keras.zoo.risk.twins import twin_arguments
 from tests.runner.folds import NETWORKS, make_recipe, make_table
 from tests.tools import only_tensorflow
 
@@ -85,7 +91,6 @@ def test_it_goes_on_after_the_parts_that_are_done(trained, tmp_path):
             raise KeyboardInterrupt
 
     from moe_keras.runner import out_of_fold
-    from moe_keras.runner import train as module
 
     whole = out_of_fold.train_out_of_fold
 
@@ -93,7 +98,7 @@ def test_it_goes_on_after_the_parts_that_are_done(trained, tmp_path):
         return whole(*arguments[:-1], stop)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "train_out_of_fold", broken)
+        patch.setattr(train_module, "train_out_of_fold", broken)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path, seed=1)
     assert len(seen) == 3
@@ -104,3 +109,75 @@ def test_it_goes_on_after_the_parts_that_are_done(trained, tmp_path):
     done = (tmp_path / "runs" / "1" / RESULT).read_text()
     assert train(recipe, tmp_path, seed=1).result == again.result
     assert (tmp_path / "runs" / "1" / RESULT).read_text() == done
+
+
+def test_the_plan_is_what_the_recipe_says(tmp_path):
+    recipe = make_recipe(tmp_path, NETWORKS, calibrate=False)
+    arguments = {**recipe.builder.arguments, "top_k": 2}
+    plan = make_plan(recipe, recipe.out_of_fold, arguments)
+    assert plan.experts == NETWORKS
+    assert [type(one).__name__ for one in plan.forests] == [
+        "ExtraTreesClassifier",
+        "HistGradientBoostingClassifier",
+    ]
+    assert plan.builder == {"top_k": 2, "name": "loans"}
+    found = {
+        name: getattr(plan, name)
+        for name in (
+            *("folds", "epochs", "learning_rate", "weight_decay"),
+            *("batch_size", "gate_epochs", "gate_learning_rate", "calibrate"),
+        )
+    }
+    assert found == {
+        "folds": 2,
+        "epochs": 2,
+        "learning_rate": 0.01,
+        "weight_decay": 0.01,
+        "batch_size": 64,
+        "gate_epochs": 1,
+        "gate_learning_rate": 1e-3,
+        "calibrate": False,
+    }
+
+
+@pytest.mark.parametrize("match", ["active", "parameters"])
+@pytest.mark.parametrize("bank", ["low_rank_0", 0])
+def test_a_twin_is_one_network_of_the_size(tmp_path, match, bank):
+    recipe = make_recipe(tmp_path, NETWORKS)
+    data = data_at(recipe, load_data(recipe, tmp_path), 0)
+    arguments = recipe.builder.arguments
+    model = build_from_data("risk", arguments, data, "loans")
+    found = twin_arguments(model, arguments, match, bank)
+    ((kind, (expert,)),) = found["experts"].items()
+    assert (kind, expert["num_experts"]) == ("low_rank", 1)
+    assert "forests" not in found
+    twin = build_from_data("risk", found, data, "twin")
+
+    def size(one):
+        if match == "parameters":
+            return one.get_layer("moe").count_params()
+        return count_multiply_adds(one).active
+
+    # Within what one hidden unit more or less would change.
+    assert size(twin) == pytest.approx(size(model), rel=0.15)
+
+
+def test_a_twin_of_what_is_not_there(tmp_path):
+    recipe = make_recipe(tmp_path, NETWORKS)
+    for bank in ("dense_0", 1, "low_rank_7"):
+        with pytest.raises(ValueError, match="`bank` must be"):
+            twin_arguments(None, recipe.builder.arguments, "active", bank)
+
+
+def test_afresh_forgets_the_parts_that_are_done(tmp_path):
+    recipe = make_recipe(tmp_path)
+    run = plan_run(recipe, 0, tmp_path / "runs", tmp_path, None)
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return np.zeros((1, 1, 2))
+
+    for resume, expected in ((True, 1), (True, 1), (False, 2), (True, 2)):
+        out_of_fold._Kept(run, resume)(0, ask)
+        assert len(asked) == expected

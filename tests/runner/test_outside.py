@@ -8,7 +8,7 @@ from sklearn.svm import LinearSVC
 from moe_keras.data import Split, load_dataset
 from moe_keras.runner import train_recipe
 from moe_keras.runner.outside import (
-    OUTSIDE,
+    TEXTS,
     NaiveBayesSVM,
     fit_outside,
 )
@@ -19,7 +19,7 @@ from tests.training.recipes import small
 DATA = load_dataset("synthetic_reviews", size=3_000, test_size=500)
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("name", TEXTS)
 def test_it_learns_and_gives_probabilities(name):
     predict, weights = fit_outside(name, DATA.train)
     found = predict(DATA.test.inputs)
@@ -59,8 +59,22 @@ def test_only_texts_are_read():
 
 
 def test_a_recipe_names_it_shortly_and_does_not_train_it(tmp_path):
-    assert (*OUTSIDE, *TABLES) == recipe_parts.OUTSIDE
-    recipe = Recipe.model_validate(small(baselines=["nb_svm"]))
+    assert recipe_parts.OUTSIDE == {
+        "sentiment": tuple(TEXTS),
+        "risk": TABLES,
+    }
+    values = {
+        "task": "sentiment",
+        "data": {"name": "synthetic_reviews", "options": {"size": 100}},
+        "builder": {"name": "sentiment"},
+        "augmentation": None,
+        "baselines": ["nb_svm"],
+    }
+    recipe = Recipe.model_validate(small(**values))
     assert recipe.baselines[0].outside == "nb_svm"
     with pytest.raises(ValueError, match="fitted when models are compared"):
         train_recipe(recipe, 3, tmp_path, baseline="nb_svm")
+    with pytest.raises(ValueError, match="boosting does not read what this"):
+        Recipe.model_validate(small(**{**values, "baselines": ["boosting"]}))
+    with pytest.raises(ValueError, match="none can be called as the recipe"):
+        Recipe.model_validate(small(**values, name="nb_svm"))

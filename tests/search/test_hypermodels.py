@@ -152,6 +152,10 @@ def test_of_a_recipe_of_tables_what_is_fitted_apart_is_left_out(tmp_path):
     assert (recipe.folds, recipe.out_of_fold) == (None, None)
     assert "forests" not in recipe.builder.arguments
     assert recipe.optimizer.name == "adamw"
+    # Or the winner could not be trained by its own file.
+    assert recipe.data == base.data
+    with pytest.raises(ValueError, match="must come with a recipe"):
+        HYPERMODELS["risk"](found)
     schema = recipe.builder.arguments["schema"]
     assert schema["protected"] == ["age", "home"]
     assert model.build_model(values_of(model, experts=2)).output_shape[-1] == 2

@@ -266,3 +266,15 @@ def test_rows_that_lack_something_can_be_learned_from(gate):
     model.compile("adam", "sparse_categorical_crossentropy")
     history = model.fit(table, LABELS, epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+def test_every_bank_begins_with_the_same_weight():
+    model = build(
+        experts={"linear": 1, "low_rank": [{"num_experts": 4}], "dense": 2}
+    )
+    moe = model.get_layer("moe")
+    moe.gate.gate.kernel.assign(np.zeros(moe.gate.gate.kernel.shape))
+    gates = numpy_of(moe.gate(ROWS[:3]))
+    # Of the linear one, of four together, and of two together.
+    expected = np.repeat([1 / 3, 1 / 12, 1 / 6], [1, 4, 2])
+    np.testing.assert_allclose(gates, np.tile(expected, (3, 1)), atol=1e-6)

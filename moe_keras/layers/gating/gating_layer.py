@@ -57,8 +57,8 @@ class GatingLayer(Gate):
             information between rows and experts, in nats: it asks for gates
             that are sure, and for experts that are used alike. Defaults to
             `0.0`.
-        kernel_initializer: for W. `None` (default) for a truncated normal with
-            a tenth of the usual variance (Switch Transformer, section 2.4).
+        kernel_initializer: for W. `None` for a truncated normal with a tenth of
+            the usual variance (Switch Transformer, 2.4). Defaults to `None`.
         bias_initializer: for a bias per expert, added to its score; `None` for
             no bias. Defaults to `None`.
         seed: int or None, for noise, jitter and dropout. Defaults to `None`.

@@ -42,6 +42,9 @@ BATCH_SIZE = 128
 
 Values = Mapping[str, Any]
 
+# What the names of data sets in files begin with.
+FILES = ("csv:", "parquet:")
+
 
 class MoEHyperModel(keras_tuner.HyperModel):
     """A flat space of mixtures for one task, within a budget.
@@ -91,6 +94,13 @@ class MoEHyperModel(keras_tuner.HyperModel):
             f"`base` must be a recipe of the task {self.task!r}.",
             task=base and base.task,
         )
+        require(
+            base is not None or not data.name.startswith(FILES),
+            owner,
+            "the data of a file must come with a recipe, which says what is to "
+            "be predicted: see `make_table_recipe`.",
+            data=data.name,
+        )
         if epochs is not None:
             require_counts(owner, epochs=epochs)
         shared = shared_space(max_experts, owner)
@@ -98,7 +108,8 @@ class MoEHyperModel(keras_tuner.HyperModel):
         self.data = replace(data, test=None)
         self.budget = budget
         base = base or self._default_base()
-        same = base.data.name == data.name
+        # The record of a file's rows has its whole path.
+        same = data.name.endswith(base.data.name.partition(":")[2])
         self.base = base.model_copy(
             update={
                 "data": base.data if same else Data(name=data.name),
