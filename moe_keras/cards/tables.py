@@ -50,6 +50,8 @@ def _difference(comparison: Comparison, name: str) -> str:
     gap = comparison.differences.get(name)
     if gap is None:
         return ""
+    if isinstance(gap, FoldDifference) and gap.folds == 1:
+        return f"{gap.mean:+.4f}, one fold"
     if isinstance(gap, FoldDifference):
         return f"{gap.mean:+.4f} ± {gap.sd:.4f}, p {gap.p_value:.3f}"
     mean, low, high = (100 * value for value in gap[:3])

@@ -42,4 +42,9 @@ def limit_training_rows(data: Dataset, limit: int | None) -> Dataset:
         stratify=data.train.labels,
         random_state=SEED,
     )
-    return replace(data, train=data.train.take(np.sort(kept)))
+    return replace(
+        data,
+        train=data.train.take(np.sort(kept)),
+        # Places in the publisher's whole split, which is no longer there.
+        validation_rows=None,
+    )

@@ -1,5 +1,7 @@
 """A cross-validation from its runs to a card."""
 
+import io
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -100,6 +102,11 @@ def test_rivals_are_paired_by_fold(compared):
     assert np.isnan(alone.p_value)
     shown = comparison_table(compared)
     assert "AUC" in [column.header for column in shown.columns]
+    console = Console(width=200, file=io.StringIO())
+    console.print(shown)
+    text = console.file.getvalue()
+    assert ", one fold" in text
+    assert "nan" not in text
 
 
 def test_the_corrected_test_beside_its_formula():

@@ -40,3 +40,8 @@ def test_too_few_rows(limit):
     rule = "tune: `limit` must be an integer of at least 10, .* Received: limit"
     with pytest.raises(ValueError, match=rule):
         limit_training_rows(load_dataset("digits"), limit)
+
+
+def test_what_is_left_is_all_that_there_is_to_learn_from():
+    found = limit_training_rows(load_dataset("digits"), 100)
+    assert len(found.whole_train()) == 100
