@@ -67,11 +67,13 @@ def train(targets, sharing="mmoe", seed=0):
     return model
 
 
-models = {
-    "alone": [train([name]) for name in TARGETS],
-    "mmoe": [train(TARGETS)],
-    "ple": [train(TARGETS, "ple")],
-}
+def train_all(seed=0):
+    """By name, one model for both targets, or one for each."""
+    return {
+        "alone": [train([name], seed=seed) for name in TARGETS],
+        "mmoe": [train(TARGETS, "mmoe", seed)],
+        "ple": [train(TARGETS, "ple", seed)],
+    }
 
 
 # %%
@@ -84,14 +86,17 @@ def score(chances):
     }
 
 
-rows = {}
-for name, parts in models.items():
+def judge(parts):
+    """What models score together on the test rows, and cost."""
     found = {}
     for part in parts:
         chances = part(schema.check(test), training=False)
         found |= {key: np.asarray(value) for key, value in chances.items()}
     costs = [count_multiply_adds(part).active for part in parts]
-    rows[name] = {**score(found), ("both", "multiply-adds"): sum(costs)}
+    return {**score(found), ("both", "multiply-adds"): sum(costs)}
+
+
+rows = {name: judge(parts) for name, parts in train_all().items()}
 rows["true chances"] = score(truth)
 print(pd.DataFrame(rows).T.round(4).to_string())
 print(f"{known.sum()} of {len(table)} rows say whether they were paid early")

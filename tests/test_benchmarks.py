@@ -7,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from benchmarks import input_pipeline, page
+from benchmarks import input_pipeline, multi_task, page
 from benchmarks.timing import ratio, summary, time_in_turn
 
 on_tensorflow = pytest.mark.skipif(
@@ -81,3 +81,33 @@ def test_a_quick_run_of_the_pipelines_benchmark():
     assert all(entry["step_ms"] > 0 for entry in entries)
     assert all(0 < entry["waiting"] < 1 for entry in entries)
     assert input_pipeline.RESULTS.read_text() == before
+
+
+@on_tensorflow
+def test_the_page_of_several_targets_shows_the_results():
+    results = json.loads(multi_task.RESULTS.read_text())
+    text = multi_task.PAGE.read_text()
+    assert page.put(text, multi_task.table(results)) == text
+    # By hand, of one cell.
+    found = [
+        entry["auc"]["default"]
+        for entry in results["entries"]
+        if entry["name"] == "mmoe"
+    ]
+    mean = sum(found) / 3
+    spread = (sum((value - mean) ** 2 for value in found) / 2) ** 0.5
+    assert f"| {mean:.4f} ({spread:.4f}) |" in text
+    # What the page says of them.
+    assert len({entry["seed"] for entry in results["entries"]}) == 3
+
+
+@on_tensorflow
+@pytest.mark.slow
+def test_a_quick_run_of_the_benchmark_of_several_targets():
+    before = multi_task.RESULTS.read_text()
+    command = [sys.executable, "-m", "benchmarks.multi_task", "--quick"]
+    done = subprocess.run(
+        command, cwd=page.ROOT, check=True, capture_output=True, text=True
+    )
+    assert "| the true chances |" in done.stdout
+    assert multi_task.RESULTS.read_text() == before
