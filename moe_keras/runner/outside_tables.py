@@ -22,6 +22,7 @@ from sklearn.preprocessing import (
 )
 
 from moe_keras.data import Split
+from moe_keras.runner.tabm import TabMClassifier
 from moe_keras.training.forest_kinds import ForestKind
 
 # Of what a model is fitted to, the share that its settings are compared on.
@@ -51,6 +52,11 @@ def _logistic_bins() -> tuple[Any, Mapping[str, Any]]:
         [("columns", columns), ("model", LogisticRegression(max_iter=2000))]
     )
     return model, {"model__C": [0.03, 0.3, 3.0]}
+
+
+def _tabm() -> tuple[Any, Any]:
+    # It stops itself on rows that it holds out.
+    return TabMClassifier(), {}
 
 
 def _trees(model: Any, settings: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -98,6 +104,7 @@ MODELS: Mapping[str, Callable[[], tuple[Any, Any]]] = MappingProxyType(
         "logistic_bins": _logistic_bins,
         "random_forest": _random_forest,
         **BOOSTED,
+        "tabm": _tabm,
     }
 )
 # The mean of these three's probabilities.
@@ -117,7 +124,8 @@ def fit_table(name: str, split: Split) -> BaseEstimator:
             of at least 1, 5 or 20 rows. `"lightgbm"`, `"xgboost"`,
             `"catboost"`: 200 trees at a rate of 0.05, of 7, 15 or 31 leaves, or
             of depth 3, 4 or 6, or 4, 6 or 8. `"boosting"`: the mean of these
-            three's probabilities.
+            three's probabilities. `"tabm"`: see `TabMClassifier`; only one
+            setting.
         split: of a table.
 
     Returns:
@@ -137,7 +145,9 @@ def fit_table(name: str, split: Split) -> BaseEstimator:
         return model.fit(split.frame(), split.labels)
 
 
-def _search(model: Any, settings: Mapping[str, Any]) -> GridSearchCV:
+def _search(model: Any, settings: Mapping[str, Any]) -> BaseEstimator:
+    if not settings:
+        return model
     held_out = StratifiedShuffleSplit(1, test_size=HELD_OUT, random_state=0)
     return GridSearchCV(model, settings, scoring="neg_log_loss", cv=held_out)
 

@@ -1,5 +1,7 @@
 """Models of tables that a mixture is compared with."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,10 @@ from moe_keras.runner.outside import fit_outside
 from moe_keras.runner.outside_tables import BOOSTED, MEAN, TABLES
 
 DATA = load_dataset("synthetic_credit", size=1_500, test_size=600)
-PACKAGES = {name: name for name in BOOSTED} | {MEAN: "catboost"}
+PACKAGES = {name: name for name in BOOSTED} | {
+    MEAN: "catboost",
+    "tabm": "tabm",
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -27,6 +32,8 @@ def test_it_learns_and_gives_probabilities(name):
     assert 0.6 < roc_auc_score(DATA.test.labels, found[:, 1]) < best + 0.03
     alone = predict({k: v[:1] for k, v in DATA.test.inputs.items()})
     np.testing.assert_allclose(alone, found[:1], atol=1e-6)
+    again, _ = fit_outside(name, DATA.train)
+    np.testing.assert_allclose(again(DATA.test.inputs), found, atol=1e-6)
 
 
 def test_the_best_of_three_settings_is_fitted_to_all_rows():
@@ -68,7 +75,9 @@ def test_what_is_missing_or_new_is_read():
         "t": np.array(["a", "", "b", "a"] * 20, dtype=object),
     }
     split = Split(table, np.array([0, 1, 1, 0] * 20))
-    for name in ("logistic_bins", "random_forest"):
+    for name in ("logistic_bins", "random_forest", "tabm"):
+        if name in PACKAGES and find_spec(PACKAGES[name]) is None:
+            continue
         predict, _ = fit_outside(name, split)
         frame = pd.DataFrame({"n": [np.nan], "t": ["new"]})
         said = predict({k: frame[k].to_numpy() for k in frame})
