@@ -200,20 +200,24 @@ def _fit_experts(
     seed: int,
 ) -> tuple[keras.Model, keras.callbacks.History | None]:
     """A model with all experts fitted, each alone; of networks, how it went."""
-    model = build_risk_moe(
-        schema,
-        table,
-        plan.experts,
-        fit_forests(schema, table, labels, plan.forests, seed),
-        num_classes,
-        **(plan.builder or {}),
-    )
+
+    def build(forests: Sequence[Any], **changes: Any) -> keras.Model:
+        arguments = {**(plan.builder or {}), **changes}
+        return build_risk_moe(
+            schema, table, plan.experts, forests, num_classes, **arguments
+        )
+
+    forests = fit_forests(schema, table, labels, plan.forests, seed)
+    model = build(forests)
     if not plan.experts:
         return model, None
+    # Without the trees, which would say the same at each step; and so without
+    # the gate, which counts them.
+    networks = build((), gate="uniform", top_k=None) if forests else model
     steps = plan.epochs * -(-len(labels) // plan.batch_size)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    networks.compile("adam", "sparse_categorical_crossentropy")
     history = fit_stages(
-        model,
+        networks,
         (table, labels),
         [
             Stage(
@@ -231,6 +235,11 @@ def _fit_experts(
         ),
         verbose=0,
     )
+    # Trees come last.
+    trained = networks.get_layer("moe").experts
+    banks = model.get_layer("moe").experts[: len(trained)]
+    for bank, source in zip(banks, trained, strict=True):
+        bank.set_weights(source.get_weights())
     return model, history
 
 

@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from moe_keras.insight import risk_scores
 from moe_keras.layers import TableColumns
 from moe_keras.schema import RiskSchema, infer_schema
+from moe_keras.training.gate_fit import predict_experts
 from moe_keras.training.risk import RiskPlan, fit_forests, fit_risk_moe
 from moe_keras.zoo.risk.builder import read_rows
 from tests.tools import numpy_of, only_tensorflow
@@ -177,3 +178,20 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="home"):
         fit_risk_moe(SCHEMA, FRAME.drop(columns="home"), LABELS)
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_networks_are_fitted_whether_or_not_there_are_trees():
+    plan = {"experts": {"linear": 1}, "folds": 2, "epochs": 8, "gate_epochs": 0}
+    alone = fit_risk_moe(SCHEMA, TABLE, LABELS, RiskPlan(**plan), seed=1)
+    beside = fit_risk_moe(
+        SCHEMA, TABLE, LABELS, RiskPlan(**plan, forests=[TREES]), seed=1
+    )
+    assert beside.model.get_layer("moe").num_experts == 2
+    assert set(beside.history) == set(alone.history)
+    for fit in (alone, beside):
+        logits = predict_experts(fit.model, TABLE)[:, 0]
+        chances = softmax(logits.astype("float64"), axis=-1)[:, 1]
+        assert risk_scores(LABELS, chances)["auc"] > 0.7
+        # Fitted to half of the rows, they say about the same.
+        halves = softmax(fit.expert_logits[:, 0], axis=-1)[:, 1]
+        assert np.corrcoef(chances, halves)[0, 1] > 0.9
