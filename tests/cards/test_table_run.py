@@ -8,6 +8,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from moe_keras.cards import train_table
+from moe_keras.runner.data import load_data
 from moe_keras.training.table_recipe import make_table_recipe
 from tests.runner.folds import make_table
 from tests.tools import only_tensorflow
@@ -81,6 +82,18 @@ def test_which_value_is_bad(tmp_path, bad, positive):
     assert recipe.epochs == 40
     # As a file that another command reads.
     assert "csv:" in recipe.to_yaml()
+
+
+@pytest.mark.parametrize(("bad", "positive"), [("True", "1"), ("False", "0")])
+def test_booleans_of_parquet_as_classes(tmp_path, bad, positive):
+    frame = make_table()
+    frame["risk"] = frame["risk"] == "bad"
+    frame.to_parquet(tmp_path / "a.parquet")
+    recipe = make_table_recipe(tmp_path / "a.parquet", "risk", bad)
+    assert recipe.data.options["positive"] == positive
+    data = load_data(recipe, None)
+    expected = frame["risk"] == (bad == "True")
+    assert data.whole_train().labels.tolist() == expected.tolist()
 
 
 def test_numbers_as_classes(tmp_path):
