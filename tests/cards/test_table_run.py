@@ -1,5 +1,6 @@
 """A file in, a report and a SavedModel out."""
 
+import io
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from moe_keras.cards import train_table
+from moe_keras.cards import table_run, train_table
 from moe_keras.runner.data import load_data
 from moe_keras.training.table_recipe import make_table_recipe
 from tests.runner.folds import make_table
@@ -70,6 +71,22 @@ def test_the_saved_model_is_the_model_of_all_rows(done):
     # It has learned: who is late is worse.
     late = columns["late"]
     assert said[late >= 4, 1].mean() > said[late <= 1, 1].mean() + 0.1
+
+
+def test_what_takes_long_is_said_before(tmp_path, monkeypatch):
+    def stop(*_):
+        raise InterruptedError
+
+    monkeypatch.setattr(table_run, "train_recipe", lambda *_, **__: None)
+    monkeypatch.setattr(table_run, "publish_compared", stop)
+    make_table().to_csv(tmp_path / "a.csv", index=False)
+    console = Console(width=200, record=True, file=io.StringIO())
+    with pytest.raises(InterruptedError):
+        train_table(
+            *(tmp_path / "a.csv", "risk", "bad", tmp_path / "out"),
+            console=console,
+        )
+    assert "comparing with other models" in console.export_text()
 
 
 @pytest.mark.parametrize(
