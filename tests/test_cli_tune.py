@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("keras_tuner", reason="needs the package keras-tuner")
-
 import moe_keras.search
 from moe_keras.search import Budget
 from tests.test_cli_training import error_of, run

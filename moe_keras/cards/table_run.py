@@ -90,7 +90,9 @@ def train_table(
         file.write_text(recipe.to_yaml(), encoding="utf-8")
     for fold in recipe.seeds:
         train_recipe(recipe, fold, folder / "runs", console=console)
+    console.print(f"{folder}: comparing with other models takes minutes")
     _, comparison = publish_compared(recipe, folder, folder / "runs")
+    console.print(f"{folder}: training on all rows")
     whole = recipe.model_copy(update={"folds": None})
     done = train_recipe(whole, 0, folder / "runs" / "all_rows", console=console)
     shutil.copyfile(done.folder / MODEL, folder / MODEL)

@@ -9,6 +9,7 @@ import numpy as np
 
 from moe_keras.data.dataset import Dataset, Feature, assemble
 from moe_keras.data.split import Split
+from moe_keras.data.table_classes import find_class
 from moe_keras.data.table_csv import MISSING
 from moe_keras.data.table_file import PARQUET, open_table
 from moe_keras.data.table_scan import Scan, scan_table
@@ -42,8 +43,9 @@ def load_table(
     Args:
         path: of the file; `.parquet` and `.pq` are Parquet, all else CSV.
         target: name of the column with the classes.
-        positive: of two classes, the one whose label is to be 1. Defaults to
-            the second one, sorted as numbers or as texts.
+        positive: of two classes, the one whose label is to be 1, in writing or
+            as a number; true and false are 1 and 0. Defaults to the second one,
+            sorted as numbers or as texts.
         test_path: file of the test split, with the same columns, or None.
         id_column: whose rows belong together: none of its values is both in
             training and in validation. It is no input.
@@ -87,6 +89,8 @@ def load_table(
         other = open_table(test_path, separator, encoding, missing)
         _check_columns(other, target, *scan.inputs)
         test = _read(scan, other)
+    if positive is not None:
+        positive = find_class(scan.classes, positive) or str(positive)
     kind = "parquet" if Path(path).suffix.lower() in PARQUET else "csv"
     return assemble(
         name=f"{kind}:{path}",
@@ -102,7 +106,7 @@ def load_table(
         licence=licence,
         citation=citation,
         source=str(path),
-        positive=None if positive is None else str(positive),
+        positive=positive,
         **options,
     )
 

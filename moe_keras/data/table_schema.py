@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moe_keras.data.table_classes import find_class
 from moe_keras.data.table_csv import MISSING
 from moe_keras.data.table_file import open_table
 from moe_keras.data.table_scan import scan_table
@@ -39,8 +40,8 @@ def infer_table_schema(
     Args:
         path: of the file.
         target: name of the column to predict.
-        bad: which value of it is bad, as a number or in writing. Defaults to
-            the larger one of two numbers.
+        bad: which value of it is bad, as a number or in writing; true and false
+            are 1 and 0. Defaults to the larger one of two numbers.
         drop: columns that the model is not to read, such as ids.
         text: columns to take as texts, such as codes that look like numbers.
         separator: see `load_table`.
@@ -81,8 +82,9 @@ def infer_table_schema(
     }
     labels = np.concatenate([labels for _, labels in parts])[:max_rows]
     classes = _as_numbers(scan.classes)
-    if bad is not None and not isinstance(classes[0], str):
-        bad = _as_numbers((str(bad),))[0]
+    meant = None if bad is None else find_class(scan.classes, bad)
+    if meant is not None:
+        bad = classes[scan.classes.index(meant)]
     table[target] = np.array(classes, dtype=object)[labels]
     return infer_schema(table, target, bad, **options)
 

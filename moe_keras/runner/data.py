@@ -19,8 +19,9 @@ def load_data(recipe: Recipe, data_dir: Path | str | None) -> Dataset:
         data_dir: folder of the data sets; see `load_dataset`.
 
     Raises:
-        ValueError: for data of another task, and for a table that does not fit
-            the recipe's schema.
+        ValueError: for data of another task, for other than two classes with
+            `out_of_fold`, and for a table that does not fit the recipe's
+            schema.
         OSError: when the data are not there.
     """
     data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
@@ -30,6 +31,14 @@ def load_data(recipe: Recipe, data_dir: Path | str | None) -> Dataset:
         f"the data of this task must be {DATA_TASKS[recipe.task]}; those of "
         f"{data.name} are {data.task}.",
         task=recipe.task,
+    )
+    require(
+        recipe.out_of_fold is None or len(data.classes) == 2,
+        OWNER,
+        "with `out_of_fold` the data must have two classes.",
+        data=data.name,
+        classes=len(data.classes),
+        first=data.classes[:5],
     )
     if recipe.task != "risk":
         return data

@@ -31,13 +31,12 @@ def scores_of(
     """The scores that a recipe's models are judged by.
 
     Args:
-        recipe: with `out_of_fold`, of two classes: `risk_scores`; of others, or
-            None: `classification_scores`.
+        recipe: with `out_of_fold`, and so of two classes: `risk_scores`; of
+            others, or None: `classification_scores`.
         labels: int `(N,)`.
         probabilities: float `(N, C)`.
     """
-    apart = recipe is not None and recipe.out_of_fold is not None
-    if apart and probabilities.shape[1] == 2:
+    if recipe is not None and recipe.out_of_fold is not None:
         return risk_scores(labels, probabilities)
     return classification_scores(labels, probabilities)
 

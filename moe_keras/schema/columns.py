@@ -12,7 +12,12 @@ from pydantic import (
 
 
 def _level(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool):
+        raise ValueError(
+            "must be a text or a number: 1 or 0 where the column holds "
+            "booleans, in quotes where it holds such words"
+        )
+    if not isinstance(value, str | int | float):
         raise ValueError("must be a text or a number, in quotes if need be")
     return value
 

@@ -1,11 +1,11 @@
 """How a search goes on, on one line."""
 
-from types import TracebackType
-
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from moe_keras.training.progress import ShownInside
 
-class SearchBar:
+
+class SearchBar(ShownInside):
     """Shows how many subsets were evaluated, and the lowest loss.
 
     Args:
@@ -14,28 +14,18 @@ class SearchBar:
     """
 
     def __init__(self, label: str, verbose: int):
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            TextColumn("{task.completed:.0f} subsets"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[loss]}"),
-            disable=not verbose,
+        super().__init__(
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                TextColumn("{task.completed:.0f} subsets"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[loss]}"),
+                disable=not verbose,
+            )
         )
         self._task = self._progress.add_task(label, total=None, loss="")
         self._lowest = float("inf")
-
-    def __enter__(self) -> "SearchBar":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def advance(self, losses: list[float]) -> None:
         """So many more subsets were evaluated."""

@@ -9,6 +9,11 @@ from rich.table import Table
 from moe_keras.runner.tables import short
 from moe_keras.search.trials import SearchResult, Trial
 
+LEGEND = (
+    "Before a trial: * the best one, - no other is both better and cheaper. "
+    "top_k 0: all experts."
+)
+
 
 def trials_table(result: SearchResult) -> Table:
     """A row for each trial, the best score first.
@@ -18,12 +23,14 @@ def trials_table(result: SearchResult) -> Table:
 
     Returns:
         `rich.table.Table`; `*` stands before the best trial, `-` before the
-        others of the front. Of a configuration stands there what is not the
-        same in all trials.
+        others of the front, as is said below it. Of a configuration stands
+        there what is not the same in all trials.
     """
     table = Table(
         title=f"{len(result.trials)} trials, {result.rejected} refused before",
         title_justify="left",
+        caption=LEGEND,
+        caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

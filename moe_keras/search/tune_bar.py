@@ -1,7 +1,6 @@
 """How a search over mixtures goes on, on one line."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -14,9 +13,10 @@ from rich.progress import (
 )
 
 from moe_keras.search.trials import Trial
+from moe_keras.training.progress import ShownInside
 
 
-class TuneBar:
+class TuneBar(ShownInside):
     """Shows how many trials are done, the best score, and what is running.
 
     Args:
@@ -27,28 +27,18 @@ class TuneBar:
 
     def __init__(self, total: int, objective: str, console: Console):
         self._objective = objective
-        self._progress = Progress(
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("trials"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[best]}"),
-            TextColumn("{task.fields[now]}"),
-            console=console,
+        super().__init__(
+            Progress(
+                BarColumn(bar_width=12),
+                MofNCompleteColumn(),
+                TextColumn("trials"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[best]}"),
+                TextColumn("{task.fields[now]}"),
+                console=console,
+            )
         )
         self._task = self._progress.add_task("", total=total, best="", now="")
-
-    def __enter__(self) -> "TuneBar":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def show(self, trials: Sequence[Trial]) -> None:
         """What is there now."""

@@ -1,7 +1,7 @@
 """One line for a whole training, where Keras' own bar takes one per epoch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 from rich.console import Console
@@ -71,10 +71,26 @@ class ProgressBar(keras.callbacks.Callback):
             self._progress = None
 
 
-class StepBar:
-    """Show the steps of a training as one bar, with the name of this one.
+class ShownInside:
+    """A bar that is drawn inside a `with` block, and nowhere else.
 
-    A context manager; outside of it nothing is shown.
+    Args:
+        progress: `rich.progress.Progress`, the bar.
+    """
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        self._progress.stop()
+
+
+class StepBar(ShownInside):
+    """Show the steps of a training as one bar, with the name of this one.
 
     Args:
         label: str, what is trained.
@@ -83,21 +99,17 @@ class StepBar:
     """
 
     def __init__(self, label: str, steps: int, console: Console | None = None):
-        self._progress = _make_bar("steps", console)
+        super().__init__(_make_bar("steps", console))
         self._task = self._progress.add_task(
             f"{label:<17}", total=steps, logs=""
         )
         self._begun = 0
 
-    def __enter__(self) -> "StepBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
+    def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is None:
             task = self._progress.tasks[0]
             self._progress.update(self._task, completed=task.total, logs="")
-        self._progress.stop()
+        super().__exit__(kind, *rest)
 
     def begin(self, step: str) -> None:
         """Say that a step begins, and so that the one before it is done."""

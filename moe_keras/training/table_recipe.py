@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_keras.data import infer_table_schema, load_dataset
+from moe_keras.data.table_classes import find_class
 from moe_keras.errors import require
 from moe_keras.training.recipe import Recipe
 
@@ -59,7 +60,7 @@ def make_table_recipe(
         classes=data.classes[:5],
     )
     worse = schema.target.bad if schema.target else bad
-    (positive,) = (one for one in data.classes if _same(one, worse))
+    positive = find_class(data.classes, worse)
     rows = len(data.train) + len(data.validation)
     batch = 64 if rows < SMALL else 256
     if epochs is None:
@@ -131,13 +132,3 @@ def make_table_recipe(
             ],
         }
     )
-
-
-def _same(name: str, value: Any) -> bool:
-    """Whether a class of a file is what a schema calls bad."""
-    if isinstance(value, str):
-        return name == value
-    try:
-        return float(name) == float(value)
-    except ValueError:
-        return False

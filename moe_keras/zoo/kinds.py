@@ -1,7 +1,9 @@
-"""What the builders of mixtures of different kinds let through."""
+"""What the builders of mixtures let through, of experts and of gates."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import keras
 
 from moe_keras.errors import is_count, require
 
@@ -57,3 +59,28 @@ def check_kinds(
                 "from the data, the other arguments and its place.",
                 **{kind: wanted},
             )
+
+
+def check_gate(gate: Any, top_k: Any, over: str, owner: str) -> None:
+    """Refuse gates that are none, and choices that one of the user's makes.
+
+    Args:
+        gate: a layer, `"uniform"`, or None for the builder's own.
+        top_k: how many experts are chosen; for the builder's own gate.
+        over: what the gate reads, for the errors.
+        owner: the builder, for the errors.
+    """
+    require(
+        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
+        owner,
+        f'`gate` must be a layer over {over}, "uniform" or None.',
+        gate=gate,
+    )
+    require(
+        gate is None or top_k is None,
+        owner,
+        "`top_k` must be None with a `gate`, which says itself how many "
+        "experts are chosen.",
+        top_k=top_k,
+        gate=gate,
+    )

@@ -1,5 +1,6 @@
 """A file in, a report and a SavedModel out."""
 
+import io
 import json
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from moe_keras.cards import train_table
+from moe_keras.cards import table_run, train_table
+from moe_keras.runner.data import load_data
 from moe_keras.training.table_recipe import make_table_recipe
 from tests.runner.folds import make_table
 from tests.tools import only_tensorflow
@@ -71,6 +73,25 @@ def test_the_saved_model_is_the_model_of_all_rows(done):
     assert said[late >= 4, 1].mean() > said[late <= 1, 1].mean() + 0.1
 
 
+def test_what_takes_long_is_said_before(tmp_path, monkeypatch):
+    def train(recipe, *_, **__):
+        if recipe.folds is None:
+            raise InterruptedError
+
+    monkeypatch.setattr(table_run, "train_recipe", train)
+    monkeypatch.setattr(table_run, "publish_compared", lambda *_: ({}, None))
+    make_table().to_csv(tmp_path / "a.csv", index=False)
+    console = Console(width=200, record=True, file=io.StringIO())
+    with pytest.raises(InterruptedError):
+        train_table(
+            *(tmp_path / "a.csv", "risk", "bad", tmp_path / "out"),
+            console=console,
+        )
+    comparing, training = console.export_text().splitlines()
+    assert "comparing with other models" in comparing
+    assert "training on all rows" in training
+
+
 @pytest.mark.parametrize(
     ("bad", "positive"), [("bad", "bad"), ("good", "good")]
 )
@@ -81,6 +102,18 @@ def test_which_value_is_bad(tmp_path, bad, positive):
     assert recipe.epochs == 40
     # As a file that another command reads.
     assert "csv:" in recipe.to_yaml()
+
+
+@pytest.mark.parametrize(("bad", "positive"), [("True", "1"), ("False", "0")])
+def test_booleans_of_parquet_as_classes(tmp_path, bad, positive):
+    frame = make_table()
+    frame["risk"] = frame["risk"] == "bad"
+    frame.to_parquet(tmp_path / "a.parquet")
+    recipe = make_table_recipe(tmp_path / "a.parquet", "risk", bad)
+    assert recipe.data.options["positive"] == positive
+    data = load_data(recipe, None)
+    expected = frame["risk"] == (bad == "True")
+    assert data.whole_train().labels.tolist() == expected.tolist()
 
 
 def test_numbers_as_classes(tmp_path):

@@ -48,6 +48,24 @@ def test_parquet(tmp_path):
     assert found == infer_schema(FRAME, "risk", "bad", drop=["id"])
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("bad", [True, "True", "true", 1, False, "False"])
+def test_booleans_as_target(ending, bad, tmp_path):
+    """Of Parquet they are 0 and 1, in a CSV file they are words."""
+    path = tmp_path / f"loans.{ending}"
+    frame = FRAME.assign(risk=[i % 4 == 0 for i in range(ROWS)])
+    write = frame.to_parquet if ending == "parquet" else frame.to_csv
+    write(path, index=False)
+    values = ["False", "True"] if ending == "csv" else [0, 1]
+    meant = bad in (True, "True", "true")
+    target = infer_table_schema(path, "risk", bad, drop=["id"]).target
+    assert (target.values, target.bad) == (values, values[meant])
+    data = load_table(path, "risk", bad)
+    expected = frame["risk"] == meant
+    assert data.whole_train().labels.tolist() == expected.tolist()
+    assert data.classes[1] == str(values[meant])
+
+
 def test_options_and_numbers_as_target(tmp_path):
     path = tmp_path / "loans.csv"
     FRAME.assign(risk=[i % 4 == 0 for i in range(ROWS)]).astype(

@@ -22,23 +22,16 @@ from sklearn.utils import check_random_state
 from moe_keras.estimators import MoEClassifier, moe_classifier
 from moe_keras.schema import RiskSchema, infer_schema
 from moe_keras.training import RiskPlan, fit_risk_moe
+from tests.loans import TARGET, make_loans
 from tests.tools import only_tensorflow
 
 pytestmark = only_tensorflow
 
-RNG = np.random.default_rng(0)
 COUNT = 240
-LOANS = pd.DataFrame(
-    {
-        "income": RNG.normal(10, 3, COUNT).round(1),
-        "late": RNG.integers(0, 9, COUNT).astype(float),
-        "home": RNG.choice(["own", "rent"], COUNT),
-    }
-)
+LOANS = make_loans(COUNT, latest=9)
+RISK = LOANS.pop("risk").to_numpy()
 LOANS.loc[::9, "income"] = np.nan
 LOANS.loc[::11, "home"] = None
-CHANCE = 1 / (1 + np.exp(3 - LOANS["late"] + (LOANS["home"] == "own")))
-RISK = np.where(RNG.random(COUNT) < CHANCE, "bad", "good")
 TREES = [
     HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=4),
     ExtraTreesClassifier(5, max_depth=3),
@@ -46,7 +39,7 @@ TREES = [
 QUICK = {"experts": {}, "forests": TREES, "folds": 2, "gate_epochs": 0}
 SIGNED = RiskSchema.model_validate(
     {
-        "target": {"name": "risk", "values": ["bad", "good"], "bad": "bad"},
+        "target": TARGET,
         "numeric": [{"name": "income"}, {"name": "late", "monotone": 1}],
         "categorical": [{"name": "home", "levels": ["own", "rent"]}],
     }

@@ -126,8 +126,6 @@ class Joined(keras.layers.Layer):
 
 @pytest.mark.parametrize("top_k", [None, 2])
 def test_gradient_is_the_finite_difference(top_k, float64):
-    if BACKEND == "jax" and top_k:
-        pytest.skip("minutes on JAX")
     inputs = draw(5, 5, dtype="float64")
     layer = built("ple", inputs, top_k=top_k)
     check_differences(Joined(layer), inputs)

@@ -85,6 +85,11 @@ GATES = {
     "top_1": lambda: GatingLayer(5, 1),
     "noisy": lambda: GatingLayer(5, 3, noisy=True, load_loss=0.1),
     "bias": lambda: GatingLayer(5, 2, load_bias=1e-3),
+    "score_bias": lambda: GatingLayer(
+        # A value for each expert, of which fewer are left.
+        *(5, 2),
+        bias_initializer=keras.initializers.Constant([0, 1, 2, 3, 4]),
+    ),
     "sigmoid": lambda: GatingLayer(5, 2, activation="sigmoid"),
     "top_p": lambda: GatingLayer(5, top_p=0.6),
     "late": lambda: GatingLayer(5, 2, order="top_k_softmax"),

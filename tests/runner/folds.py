@@ -1,28 +1,18 @@
 """A small table, and a recipe that is cross-validated on it."""
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from moe_keras.schema import infer_schema
 from moe_keras.training import Recipe
+from tests.loans import make_loans
 
 COUNT = 240
 
 
 def make_table():
     """Numbers with gaps, categories, and who paid back."""
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "income": rng.normal(10, 3, COUNT).round(1),
-            "late": rng.integers(0, 6, COUNT).astype(float),
-            "home": rng.choice(["own", "rent"], COUNT),
-            "age": rng.integers(20, 70, COUNT),
-        }
-    )
-    chance = 1 / (1 + np.exp(2 - frame["late"] + (frame["home"] == "own")))
-    frame["risk"] = np.where(rng.random(COUNT) < chance, "bad", "good")
+    frame = make_loans(COUNT, age=True)
     frame.loc[::7, "income"] = np.nan
     return frame
 

@@ -13,6 +13,7 @@ from moe_keras.runner.data import data_at, load_data
 from moe_keras.runner.files import OPINIONS, RESULT, read_arrays
 from moe_keras.runner.out_of_fold import make_plan
 from moe_keras.runner.plan import plan_run
+from moe_keras.training import Recipe
 from moe_keras.training.builders import build_from_data
 from moe_keras.zoo.risk.twins import twin_arguments
 from tests.runner.folds import NETWORKS, make_recipe, make_table
@@ -167,6 +168,21 @@ def test_a_twin_of_what_is_not_there(tmp_path):
     for bank in ("dense_0", 1, "low_rank_7"):
         with pytest.raises(ValueError, match="`bank` must be"):
             twin_arguments(None, recipe.builder.arguments, "active", bank)
+
+
+def test_other_than_two_classes_are_refused(tmp_path):
+    """Before anything is trained: scores and cards are of the second one."""
+    recipe = make_recipe(tmp_path)
+    frame = make_table()
+    frame.loc[::3, "risk"] = "unknown"
+    frame.to_csv(tmp_path / "loans.csv", index=False)
+    values = recipe.model_dump(mode="json")
+    values["data"]["options"] = {"target": "risk"}
+    recipe = Recipe.model_validate(values)
+    message = r"must have two classes.*classes=3, first=\('bad', 'good', 'unk"
+    with pytest.raises(ValueError, match=message):
+        train(recipe, tmp_path, seed=0)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_afresh_forgets_the_parts_that_are_done(tmp_path):

@@ -130,6 +130,18 @@ def test_labels():
     assert numbers.labels({"y": np.zeros(0)}).shape == (0,)
 
 
+def test_booleans_are_0_and_1():
+    schema = RiskSchema(
+        target=Target(name="y", values=[0, 1], bad=1),
+        numeric=[Numeric(name="x")],
+    )
+    for kind in ("bool", "boolean", "object"):
+        given = pd.Series([True, False, True]).astype(kind)
+        np.testing.assert_array_equal(schema.labels({"y": given}), [1, 0, 1])
+    with pytest.raises(ValidationError, match="1 or 0 where the column holds"):
+        Target(name="y", values=[True, False], bad=True)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

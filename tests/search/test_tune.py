@@ -147,6 +147,7 @@ def test_the_table(data, trained, tmp_path):
     assert "learning_rate" in best
     # What is the same in all trials is not there.
     assert "width" not in best
+    assert "- no other is both better and cheaper" in lines[-1]
 
 
 def test_the_same_call_trains_nothing_more(data, trained, tmp_path):

@@ -2,10 +2,6 @@
 
 import itertools
 
-import pytest
-
-pytest.importorskip("keras_tuner", reason="needs the package keras-tuner")
-
 from moe_keras.data import load_dataset
 from moe_keras.search.oracles import make_oracle
 from moe_keras.search.subset import limit_training_rows

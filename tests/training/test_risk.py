@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.ensemble import (
@@ -13,29 +12,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from moe_keras.insight import risk_scores
-from moe_keras.layers import TableColumns
 from moe_keras.schema import RiskSchema, infer_schema
 from moe_keras.training.gate_fit import predict_experts
 from moe_keras.training.risk import RiskPlan, fit_forests, fit_risk_moe
-from moe_keras.zoo.risk.builder import read_rows
+from tests.loans import TARGET, make_loans, read
 from tests.tools import numpy_of, only_tensorflow
 
 pytestmark = only_tensorflow
 
-RNG = np.random.default_rng(0)
 COUNT = 300
-FRAME = pd.DataFrame(
-    {
-        "income": RNG.normal(10, 3, COUNT).round(1),
-        "late": RNG.integers(0, 6, COUNT).astype(float),
-        "home": RNG.choice(["own", "rent"], COUNT),
-    }
-)
-CHANCE = 1 / (1 + np.exp(2 - FRAME["late"] + (FRAME["home"] == "own")))
-FRAME["risk"] = np.where(RNG.random(COUNT) < CHANCE, "bad", "good")
+FRAME = make_loans(COUNT)
 SCHEMA = infer_schema(FRAME, "risk", "bad")
-TABLE, LABELS = SCHEMA.check(FRAME), SCHEMA.labels(FRAME)
-ROWS = read_rows(TableColumns(**SCHEMA.table_columns()), TABLE)
+TABLE, LABELS, ROWS = read(SCHEMA, FRAME)
 TREES = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=4)
 
 
@@ -153,7 +141,7 @@ def test_a_seed_repeats_it():
 def test_trees_are_monotone_where_the_schema_says_so():
     schema = RiskSchema.model_validate(
         {
-            "target": {"name": "risk", "values": ["bad", "good"], "bad": "bad"},
+            "target": TARGET,
             "numeric": [{"name": "late", "monotone": 1}, {"name": "income"}],
             "derived": [{"name": "ratio", "expression": "late / income"}],
         }

@@ -175,8 +175,15 @@ def test_mixed_precision_ends_in_float32():
         ({"top_k": 1}, '`top_k=1` needs fusion="features"'),
         ({"augmentation": 0.5}, r"`augmentation` must be in \[0, 0.5\)"),
         ({"top_k": 3}, "Received: top_k=3, num_experts=2"),
-        ({"gate": "soft"}, "Received: gate='soft'"),
-        ({"gate": "uniform", "top_k": 2}, "Received: top_k=2"),
+        ({"gate": "soft"}, "a layer over maps.* Received: gate='soft'"),
+        (
+            {"gate": "uniform", "top_k": 2},
+            "must be None with a `gate`.* Received: top_k=2, gate='uniform'",
+        ),
+        (
+            {"gate": GatingLayer(2), "top_k": 2},
+            "must be None with a `gate`.* Received: top_k=2, gate=<Gat",
+        ),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

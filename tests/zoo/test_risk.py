@@ -15,7 +15,7 @@ from moe_keras.layers import GatingLayer, TableColumns, record_gates
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.schema import RiskSchema, infer_schema
 from moe_keras.zoo import build_risk_moe
-from moe_keras.zoo.risk.builder import read_rows
+from tests.loans import TARGET, read
 from tests.tools import numpy_of, only_tensorflow, randomize
 
 pytestmark = only_tensorflow
@@ -35,7 +35,7 @@ SCORE = LOANS["late"].fillna(1) - 2 * (LOANS["home"] == "own")
 LOANS["risk"] = np.where(SCORE + RNG.normal(size=COUNT) > 1, "bad", "good")
 SCHEMA = RiskSchema.model_validate(
     {
-        "target": {"name": "risk", "values": ["bad", "good"], "bad": "bad"},
+        "target": TARGET,
         "numeric": [
             {"name": "limit", "minimum": 0},
             {"name": "bill", "special": [-9]},
@@ -55,9 +55,8 @@ PLAIN = SCHEMA.model_copy(
         ]
     }
 )
+TABLE, LABELS, ROWS = read(SCHEMA, LOANS)
 READER = TableColumns(**SCHEMA.table_columns())
-TABLE, LABELS = SCHEMA.check(LOANS), SCHEMA.labels(LOANS)
-ROWS = read_rows(READER, TABLE)
 PLACES = {name: place for place, name in enumerate(READER.row_names)}
 ALL = {"linear": 1, "dense": 2, "cross": 1, "low_rank": 3}
 

@@ -85,9 +85,10 @@ def build_image_moe(
     Raises:
         ValueError: for arguments out of range and options that the variant does
             not have; for arguments that contradict the preset of `weights`;
-            and for `top_k=1` with fused probabilities: cross-entropies
-            renormalise what they are given, which cancels the one gate and with
-            it the router's gradient.
+            for `top_k` with a `gate` of the variant "hetero", which says itself
+            how many experts see an image; and for `top_k=1` with fused
+            probabilities: cross-entropies renormalise what they are given,
+            which cancels the one gate and with it the router's gradient.
 
     Example:
     >>> model = build_image_moe((28, 28, 1), 10, variant="conv")

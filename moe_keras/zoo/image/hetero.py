@@ -17,6 +17,7 @@ from moe_keras.layers import (
     UniformGating,
 )
 from moe_keras.zoo.image.heads import classify
+from moe_keras.zoo.kinds import check_gate
 
 FUSIONS = ("probabilities", "features")
 # From this side on the stem halves its maps: below, too little would be left.
@@ -63,7 +64,7 @@ def grow_hetero(
         top_k: int or None: experts that see an image; None for all.
         gate: layer from maps `(B, H, W, C)` to gates `(B, E)`, or `"uniform"`
             for fixed equal weights. Defaults to a `GatingLayer(E, top_k)` with
-            the two losses below.
+            the two losses below; only then may there be a `top_k`.
         fusion: `"probabilities"` or `"features"`.
         stem_filters: int > 0. Maps of the stem's convolution.
         expert_filters: maps of each block of a convolutional expert.
@@ -173,18 +174,7 @@ def _check(
         f"`fusion` must be one of {FUSIONS}.",
         fusion=fusion,
     )
-    require(
-        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
-        owner,
-        '`gate` must be a layer, "uniform" or None.',
-        gate=gate,
-    )
-    require(
-        gate != "uniform" or top_k is None,
-        owner,
-        'gate="uniform" hears every expert; `top_k` must be None.',
-        top_k=top_k,
-    )
+    check_gate(gate, top_k, "maps", owner)
     require(
         top_k != 1 or fusion == "features",
         owner,

@@ -15,7 +15,7 @@ from moe_keras.layers import (
     TableColumns,
 )
 from moe_keras.schema import RiskSchema
-from moe_keras.zoo.kinds import Experts, check_kinds
+from moe_keras.zoo.kinds import Experts, check_gate, check_kinds
 from moe_keras.zoo.risk.experts import (
     GIVEN,
     KINDS,
@@ -25,7 +25,7 @@ from moe_keras.zoo.risk.experts import (
     make_forests,
     sizes_of,
 )
-from moe_keras.zoo.risk.gates import GateMaker, check_gate
+from moe_keras.zoo.risk.gates import GateMaker
 from moe_keras.zoo.risk.heads import add_head, check_priors, read_priors
 from moe_keras.zoo.risk.multi_task import (
     Targets,
@@ -143,7 +143,7 @@ def build_risk_moe(
     >>> model.fit(schema.check(loans), schema.labels(loans))
     """
     _check(schema, num_classes, experts, forests)
-    check_gate(gate, top_k)
+    check_gate(gate, top_k, "rows", OWNER)
     check_priors(train_prior, prior)
     reader = TableColumns(**schema.table_columns(), name="columns")
     columns = Columns(reader.row_names, reader.levels, schema.row_monotone())

@@ -79,21 +79,3 @@ class GateMaker:
             name=name,
             **self.router,
         )
-
-
-def check_gate(gate: Any, top_k: Any) -> None:
-    """Refuse gates that are none, and choices that one of the user's makes."""
-    require(
-        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
-        OWNER,
-        '`gate` must be a layer over rows, "uniform" or None.',
-        gate=gate,
-    )
-    require(
-        gate is None or top_k is None,
-        OWNER,
-        "`top_k` must be None with a `gate`, which says itself how many "
-        "experts see a row.",
-        top_k=top_k,
-        gate=gate,
-    )

@@ -27,7 +27,7 @@ from moe_keras.layers import (
     WordIds,
     text_vectorizer,
 )
-from moe_keras.zoo.kinds import Experts, check_kinds
+from moe_keras.zoo.kinds import Experts, check_gate, check_kinds
 from moe_keras.zoo.sentiment.experts import (
     GIVEN,
     KINDS,
@@ -220,20 +220,7 @@ def _check(
         texts=texts,
         experts=tuple(experts),
     )
-    require(
-        gate in (None, "uniform") or isinstance(gate, keras.layers.Layer),
-        OWNER,
-        '`gate` must be a layer over ids, "uniform" or None.',
-        gate=gate,
-    )
-    require(
-        gate is None or top_k is None,
-        OWNER,
-        "`top_k` must be None with a `gate`, which says itself how many "
-        "experts see a text.",
-        top_k=top_k,
-        gate=gate,
-    )
+    check_gate(gate, top_k, "ids", OWNER)
 
 
 def _ids_of(
