@@ -233,7 +233,7 @@ def _train_table(
         from moe_keras.cards.tables import comparison_table
     console = Console()
     done = train_table(csv, target, bad, out, drop, folds, console=console)
-    Console(width=120).print(comparison_table(done.comparison))
+    Console(width=160).print(comparison_table(done.comparison))
     console.print(f"Read [bold]{done.folder / 'card.md'}[/bold]")
 
 

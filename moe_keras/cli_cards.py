@@ -35,7 +35,7 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
                 from moe_keras.training import load_recipe
             found = compare_recipe(load_recipe(recipe), out, split, data_dir)
             # Wide enough for the differences, also where nobody looks.
-            Console(width=120).print(comparison_table(found))
+            Console(width=160).print(comparison_table(found))
 
     @app.command()
     def publish(

@@ -73,8 +73,13 @@ def publish_compared(
     folder: Path | str,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
+    command: str | None = None,
 ) -> tuple[dict[str, Any], Comparison]:
-    """`publish_recipe`, and the comparison on the test split that it made."""
+    """`publish_recipe`, and the comparison on the test split that it made.
+
+    With a command, the card is that of what this command has made, not of a
+    preset of the zoo.
+    """
     folder = Path(folder)
     runs = Path(out or Path("runs", recipe.name))
     before = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
@@ -94,6 +99,7 @@ def publish_compared(
     )
     results = {
         "preset": f"{recipe.task}/{recipe.name}",
+        "command": command,
         "data": {
             "name": data.name,
             "licence": data.licence,

@@ -1,6 +1,7 @@
 """From a table in a file to a compared, reported and exported mixture."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -91,7 +92,16 @@ def train_table(
     for fold in recipe.seeds:
         train_recipe(recipe, fold, folder / "runs", console=console)
     console.print(f"{folder}: comparing with other models takes minutes")
-    _, comparison = publish_compared(recipe, folder, folder / "runs")
+    named = [
+        *("--csv", os.fspath(path), "--target", target),
+        *(() if bad is None else ("--bad", str(bad))),
+        *(part for name in drop for part in ("--drop", name)),
+        *("--folds", str(folds), "--out", str(folder)),
+    ]
+    command = shlex.join(["moe-keras", "train", *named])
+    _, comparison = publish_compared(
+        recipe, folder, folder / "runs", command=command
+    )
     console.print(f"{folder}: training on all rows")
     whole = recipe.model_copy(update={"folds": None})
     done = train_recipe(whole, 0, folder / "runs" / "all_rows", console=console)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -38,6 +39,14 @@ def test_the_folder_holds_all(done):
     assert {"uniform", "logistic_bins", "random_forest"} <= set(
         done.comparison.contestants()
     )
+    # It is no preset of the zoo, and says how it was made.
+    assert text.startswith("# my_loans_1\n")
+    for word in ("zoo/", "make cards", "test split", "shipped"):
+        assert word not in text
+    told = shlex.split(text.split("```bash\n")[1].split("\n```")[0])
+    assert told[:2] == ["moe-keras", "train"]
+    assert told[told.index("--csv") + 1].endswith("My loans (1).csv")
+    assert told[told.index("--drop") + 1] == "age"
     results = json.loads((done.folder / "results.json").read_text())
     assert results["data"]["rows"] == {
         "train": 120,
@@ -79,7 +88,9 @@ def test_what_takes_long_is_said_before(tmp_path, monkeypatch):
             raise InterruptedError
 
     monkeypatch.setattr(table_run, "train_recipe", train)
-    monkeypatch.setattr(table_run, "publish_compared", lambda *_: ({}, None))
+    monkeypatch.setattr(
+        table_run, "publish_compared", lambda *_, **__: ({}, None)
+    )
     make_table().to_csv(tmp_path / "a.csv", index=False)
     console = Console(width=200, record=True, file=io.StringIO())
     with pytest.raises(InterruptedError):
