@@ -51,10 +51,12 @@ class CsvSource:
         self,
         names: Collection[str] | None = None,
         numbers: Collection[str] = (),
+        texts: Collection[str] = (),
         decimal: str = ".",
     ) -> Iterator[Chunk]:
         """See `Source`."""
         wanted = self.names if names is None else names
+        numbers = {*numbers} - {*texts}
         size = self.path.stat().st_size
         start = 0
         with self._open() as file:

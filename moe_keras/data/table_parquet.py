@@ -44,6 +44,7 @@ class ParquetSource:
         self,
         names: Collection[str] | None = None,
         numbers: Collection[str] = (),
+        texts: Collection[str] = (),
         decimal: str = ".",
     ) -> Iterator[Chunk]:
         """See `Source`."""
@@ -53,12 +54,13 @@ class ParquetSource:
         start = 0
         for batch in self.file.iter_batches(CHUNK_ROWS, columns=wanted):
             columns = {
-                name: self._column(name, batch.column(name)) for name in wanted
+                name: self._column(name, batch.column(name), name in texts)
+                for name in wanted
             }
             start += batch.num_rows
             yield Chunk(start - batch.num_rows, columns, (), start / rows)
 
-    def _column(self, name: str, values: Any) -> np.ndarray:
+    def _column(self, name: str, values: Any, in_writing: bool) -> np.ndarray:
         import pyarrow as pa
 
         types = pa.types
@@ -69,6 +71,8 @@ class ParquetSource:
         if types.is_null(values.type):
             # Nothing in the file says what the values would be.
             values = values.cast(pa.float64())
+        if in_writing and types.is_integer(values.type):
+            values = values.cast(pa.string())
         kind = values.type
         found: np.ndarray
         if (

@@ -54,6 +54,7 @@ class Source(Protocol):
         self,
         names: Collection[str] | None = None,
         numbers: Collection[str] = (),
+        texts: Collection[str] = (),
         decimal: str = ".",
     ) -> Iterator[Chunk]:
         """The rows from the first to the last, at least one.
@@ -62,5 +63,6 @@ class Source(Protocol):
             names: the columns to read; None for all.
             numbers: columns that should hold numbers. Where that is quick, they
                 are numbers in the chunk already.
+            texts: columns to be in writing, such as ids: no digit is lost.
             decimal: their decimal mark.
         """

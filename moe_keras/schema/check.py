@@ -8,6 +8,7 @@ import numpy as np
 
 from moe_keras.errors import require
 from moe_keras.schema.columns import Categorical, Numeric, Ordinal, Target
+
 _NUMBERS = (int, float, np.number, np.bool_, Decimal)
 
 
@@ -36,8 +37,6 @@ class RowError(ValueError):
         # By its text alone, it could not be made again in another process.
         parts = self.owner, self.rule, self.place, self.column, self.value
         return type(self), parts
-
-
 
 
 def read_table(
