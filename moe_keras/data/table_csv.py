@@ -39,10 +39,7 @@ class CsvSource:
         self.path, self.encoding, self.owner = path, encoding, owner
         # What is empty already needs no look.
         self._missing = frozenset(missing) - {""}
-        headers = {
-            one: self._header(one)
-            for one in ([separator] if separator else SEPARATORS)
-        }
+        headers = self._headers([separator] if separator else SEPARATORS)
         # The first of those with most columns.
         self.separator = max(headers, key=lambda one: len(headers[one]))
         self.names = headers[self.separator]
@@ -128,9 +125,20 @@ class CsvSource:
         }
         return places, columns
 
-    def _header(self, separator: str) -> list[str]:
-        with self._open() as file:
-            return next(self._rows(Lines(file), separator), (1, []))[1]
+    def _headers(self, separators: Sequence[str]) -> dict[str, list[str]]:
+        """The header by separator, of those by which it can be read."""
+        found, wrong = {}, []
+        for separator in separators:
+            try:
+                with self._open() as file:
+                    rows = self._rows(Lines(file), separator)
+                    found[separator] = next(rows, (1, []))[1]
+            except ValueError as error:
+                # Quoted names have their own separator between them alone.
+                wrong.append(error)
+        if not found:
+            raise wrong[0]
+        return found
 
     def _taken(self, lines: Lines) -> list[str]:
         try:

@@ -87,25 +87,25 @@ def parse_lines(
             header=None,
             names=list(range(width)),
             usecols=sorted({*texts, *numbers}),
-            dtype={
-                **dict.fromkeys(texts, object),
-                **dict.fromkeys(numbers, "float64"),
-            },
+            # Not of the numbers: what is told to be one is read as Python
+            # reads it, with underscores and much else.
+            dtype=dict.fromkeys(texts, object),
             na_values={place: ["", *missing] for place in numbers},
             keep_default_na=False,
             decimal=decimal,
             quoting=3,
             skip_blank_lines=False,
             engine="c",
-            # As `pandas.to_numeric` reads them.
-            float_precision="high",
             low_memory=False,
         )
     except (ValueError, pd.errors.ParserError):
         return None
-    if len(frame) != len(lines):
+    found = {place: frame[place].to_numpy() for place in frame.columns}
+    if len(frame) != len(lines) or any(
+        found[place].dtype.kind not in "iuf" for place in numbers
+    ):
         return None
-    return {place: frame[place].to_numpy() for place in frame.columns}
+    return found | {place: found[place].astype("float64") for place in numbers}
 
 
 def _is_no_number(text: str) -> bool:
