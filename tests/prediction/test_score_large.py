@@ -62,4 +62,4 @@ def test_resident_memory_does_not_grow_with_the_file(tmp_path):
     assert count == 20_000 * times
     # A new trace of the model takes some 60; as rows, the file took gigabytes.
     assert most - before < megabytes / 2
-    assert sum(1 for _ in (tmp_path / "out.csv").open()) == count + 1
+    assert (tmp_path / "out.csv").read_bytes().count(b"\n") == count + 1
