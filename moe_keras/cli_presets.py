@@ -1,7 +1,9 @@
 """The commands `list` and `predict`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -51,8 +53,8 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
         files: Annotated[
             list[Path] | None,
             typer.Argument(
-                help="Images (png, jpg), arrays (npy), or texts (txt, one a "
-                "line)."
+                help="Images (png, jpg), arrays (npy), texts (txt, one a "
+                "line), or one table (csv, parquet)."
             ),
         ] = None,
         text: Annotated[
@@ -69,9 +71,41 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
             Path | None,
             typer.Option(help="Write them to this file, .csv or .json."),
         ] = None,
+        id_column: Annotated[
+            str | None,
+            typer.Option("--id", help="Of a table: the column of row names."),
+        ] = None,
+        schema: Annotated[
+            Path | None,
+            typer.Option(
+                help="Of a table: a schema (yaml) whose rules its values must "
+                "keep."
+            ),
+        ] = None,
+        separator: Annotated[
+            str | None,
+            typer.Option(help="Of a CSV file; found in its header if none."),
+        ] = None,
+        decimal: Annotated[
+            str | None, typer.Option(help="Of a CSV file: . or ,")
+        ] = None,
+        encoding: Annotated[
+            str | None, typer.Option(help="Of a CSV file; UTF-8 if none.")
+        ] = None,
+        missing: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="Of a CSV file: what stands for a missing value; may be "
+                "given again."
+            ),
+        ] = None,
     ) -> None:
-        """Say what a model sees in files or texts, and which expert decided."""
-        with errors():
+        """Say what a model sees in files or texts, and which expert decided.
+
+        Of a model of tables: the probability of each class for each row. The
+        table may be larger than the memory.
+        """
+        with errors(), _stopped():
             if out is not None and out.suffix not in (".csv", ".json"):
                 raise ValueError(f"--out must end in .csv or .json, not {out}")
             if not files and not text:
@@ -79,18 +113,89 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
             with start():
                 from moe_keras import prediction
                 from moe_keras.prediction import report
+                from moe_keras.training.checkpoint import write_file
             trained = prediction.load_trained(model)
+            options = {
+                "id_column": id_column,
+                "schema": schema,
+                "separator": separator,
+                "decimal": decimal,
+                "encoding": encoding,
+                "missing": missing,
+            }
+            given = {key: one for key, one in options.items() if one}
+            if prediction.reads_tables(trained):
+                _score(trained, files or [], text, top, as_json, out, given)
+                return
+            if given:
+                raise ValueError(
+                    f"{trained.name} reads no tables, and so takes no "
+                    + ", ".join(
+                        f"--{key.removesuffix('_column')}" for key in given
+                    )
+                )
             found = prediction.predict_files(trained, files or [], top)
             if text:
                 found += prediction.predict_texts(trained, text, top)
             as_text = report.predictions_json(found, model)
             if out is not None:
                 csv = report.predictions_csv(found)
-                text = csv if out.suffix == ".csv" else as_text + "\n"
-                out.write_text(text, encoding="utf-8")
+                content = csv if out.suffix == ".csv" else as_text + "\n"
+                write_file(out, content.encode())
             if as_json:
                 typer.echo(as_text)
             elif out is None:
                 Console().print(report.predictions_table(found))
             else:
                 typer.echo(f"wrote {out}")
+
+
+@contextmanager
+def _stopped() -> Iterator[None]:
+    """Say what is left when the command is stopped by hand."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped; no file was written", err=True)
+        raise typer.Exit(130) from None
+
+
+def _score(
+    trained: Any,
+    files: list[Path],
+    text: list[str] | None,
+    top: int,
+    as_json: bool,
+    out: Path | None,
+    options: dict[str, Any],
+) -> None:
+    """What a model says of the rows of a table."""
+    from moe_keras.prediction import score_report, score_rows, score_table
+
+    if text or len(files) != 1:
+        raise ValueError(f"{trained.name} reads tables: name one of them")
+    (file,) = files
+    notes = Console(stderr=True)
+    if out is not None:
+        done = score_table(
+            trained, file, out, top=top, console=notes, **options
+        )
+        if as_json:
+            typer.echo(score_report.scores_json(done))
+        else:
+            Console().print(score_report.scores_table(done))
+            typer.echo(f"wrote {out}")
+    elif as_json:
+        rows = score_rows(trained, file, **options)
+        for part in score_report.json_parts(rows, trained.name, str(file), top):
+            typer.echo(part, nl=False)
+    else:
+        shown = score_report.SHOWN
+        # One more, to know whether there are more.
+        found = score_rows(trained, file, max_rows=shown + 1, **options)
+        rows = next(found)
+        Console().print(score_report.rows_table(rows))
+        if len(rows) > shown:
+            typer.echo(
+                f"the first {shown} rows; --out SCORES.csv writes them all"
+            )

@@ -112,7 +112,8 @@ def load_table(
 
 
 def _read(scan: Scan, source: Source) -> Split:
-    parts = [scan.read(source, chunk) for chunk in source.chunks()]
+    used = {*scan.inputs, scan.target}
+    parts = [scan.read(source, chunk) for chunk in source.chunks(used)]
     inputs = {
         name: np.concatenate([columns[name] for columns, _ in parts])
         for name in scan.inputs

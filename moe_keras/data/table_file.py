@@ -17,6 +17,7 @@ def open_table(
     separator: str | None = None,
     encoding: str = "utf-8-sig",
     missing: Collection[str] = MISSING,
+    owner: str = OWNER,
 ) -> Source:
     """A table in a file: Parquet by its ending, CSV otherwise.
 
@@ -26,6 +27,7 @@ def open_table(
             and bar that gives the header most columns.
         encoding: of a CSV file; the default takes a byte order mark or none.
         missing: what stands for a missing value in a CSV file.
+        owner: who speaks in the errors.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -34,31 +36,33 @@ def open_table(
     """
     place = Path(path)
     if not place.is_file():
-        raise FileNotFoundError(f"{OWNER}: no such file: {place}")
-    require(place.stat().st_size, OWNER, "the file is empty.", path=str(place))
+        raise FileNotFoundError(f"{owner}: no such file: {place}")
+    require(place.stat().st_size, owner, "the file is empty.", path=str(place))
     source: Source
     if place.suffix.lower() in PARQUET:
-        source = ParquetSource(place)
+        source = ParquetSource(place, owner)
     else:
-        source = CsvSource(place, separator, encoding, missing)
+        source = CsvSource(place, separator, encoding, missing, owner)
     _check_names(source)
     return source
 
 
 def _check_names(source: Source) -> None:
     path = str(source.path)
-    require(any(source.names), OWNER, "the file has no header.", path=path)
+    require(
+        any(source.names), source.owner, "the file has no header.", path=path
+    )
     for place, name in enumerate(source.names):
         require(
             name,
-            OWNER,
+            source.owner,
             "every column needs a name.",
             path=path,
             column=place + 1,
         )
         require(
             name not in source.names[:place],
-            OWNER,
+            source.owner,
             f"columns {source.names.index(name) + 1} and {place + 1} have one "
             "name.",
             path=path,

@@ -1,7 +1,7 @@
 """Parquet files as tables: every column has a type of its own."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +16,51 @@ class ParquetSource:
 
     Args:
         path: of the file.
+        owner: who speaks in the errors.
     """
 
     in_writing = False
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, owner: str = OWNER):
         if importlib.util.find_spec("pyarrow") is None:
             raise ImportError(
-                f"{OWNER}: {path} needs the package pyarrow. Run `pip install "
+                f"{owner}: {path} needs the package pyarrow. Run `pip install "
                 "moe_keras[parquet]`."
             )
         import pyarrow as pa
         import pyarrow.parquet
 
-        self.path = path
+        self.path, self.owner = path, owner
         try:
             self.file = pa.parquet.ParquetFile(path)
         except pa.ArrowException as error:
             raise ValueError(
-                f"{OWNER}: not readable as Parquet: {error}. Received: "
+                f"{owner}: not readable as Parquet: {error}. Received: "
                 f"path={str(path)!r}"
             ) from error
         self.names = list(self.file.schema_arrow.names)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(
+        self,
+        names: Collection[str] | None = None,
+        numbers: Collection[str] = (),
+        texts: Collection[str] = (),
+        decimal: str = ".",
+    ) -> Iterator[Chunk]:
         """See `Source`."""
-        require(
-            self.file.metadata.num_rows, OWNER, "no row.", path=str(self.path)
-        )
+        rows = self.file.metadata.num_rows
+        require(rows, self.owner, "no row.", path=str(self.path))
+        wanted = [one for one in self.names if names is None or one in names]
         start = 0
-        for batch in self.file.iter_batches(CHUNK_ROWS):
+        for batch in self.file.iter_batches(CHUNK_ROWS, columns=wanted):
             columns = {
-                name: self._column(name, batch.column(place))
-                for place, name in enumerate(self.names)
+                name: self._column(name, batch.column(name), name in texts)
+                for name in wanted
             }
-            yield Chunk(start, columns)
             start += batch.num_rows
+            yield Chunk(start - batch.num_rows, columns, (), start / rows)
 
-    def _column(self, name: str, values: Any) -> np.ndarray:
+    def _column(self, name: str, values: Any, in_writing: bool) -> np.ndarray:
         import pyarrow as pa
 
         types = pa.types
@@ -61,6 +68,11 @@ class ParquetSource:
             values = values.dictionary_decode()
         if types.is_boolean(values.type):
             values = values.cast(pa.int8())
+        if types.is_null(values.type):
+            # Nothing in the file says what the values would be.
+            values = values.cast(pa.float64())
+        if in_writing and types.is_integer(values.type):
+            values = values.cast(pa.string())
         kind = values.type
         found: np.ndarray
         if (
@@ -73,7 +85,7 @@ class ParquetSource:
             return found
         require(
             types.is_string(kind) or types.is_large_string(kind),
-            OWNER,
+            self.owner,
             "a column must hold numbers or texts.",
             path=str(self.path),
             column=name,

@@ -4,12 +4,20 @@ So no number is kept as text, and whatever hands on one chunk after the other
 needs nothing but the scan.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from moe_keras.data.table_source import OWNER, Chunk, Source
+from moe_keras.data.table_source import Chunk, Source
+from moe_keras.data.table_values import (
+    as_objects,
+    at,
+    parse_numbers,
+    read_filled,
+    read_numbers,
+    read_texts,
+)
 from moe_keras.errors import require
 
 MOST_CLASSES = 1000
@@ -49,23 +57,25 @@ class Scan:
         for name in self.inputs:
             values = None
             if name in self.numbers:
-                values = _numbers(source, chunk, name, self.decimal, must=True)
+                values = read_numbers(
+                    source, chunk, name, self.decimal, must=True
+                )
             if values is None:
                 # One object for all rows of one category.
-                values = _objects(
+                values = as_objects(
                     self._pool.setdefault(text, text)
-                    for text in _texts(chunk, name)
+                    for text in read_texts(chunk, name)
                 )
             inputs[name] = values
         places = {name: label for label, name in enumerate(self.classes)}
-        names = _filled(source, chunk, self.target)
+        names = read_filled(source, chunk, self.target)
         labels = np.array([places.get(name, -1) for name in names], "int64")
         first = int(np.argmin(labels))
         require(
             labels[first] >= 0,
-            OWNER,
+            source.owner,
             f"{names[first]!r} is not one of the classes {self.classes}.",
-            **_at(source, self.target, chunk, first),
+            **at(source, self.target, chunk, first),
         )
         return inputs, labels
 
@@ -96,31 +106,33 @@ def scan_table(
     with_commas: set[str] = set()
     classes: set[str] = set()
     ids: list[str] | None = None if id_column is None else []
-    for chunk in source.chunks():
+    used = {target, *inputs, *([] if id_column is None else [id_column])}
+    for chunk in source.chunks(used):
         failed = with_commas | {
             name
             for name in numbers
-            if _numbers(source, chunk, name, decimal, name in numeric) is None
+            if read_numbers(source, chunk, name, decimal, name in numeric)
+            is None
         }
         numbers -= failed
         with_commas = {
             name
             for name in failed
-            if _numbers(source, chunk, name, ",", must=False) is not None
+            if read_numbers(source, chunk, name, ",", must=False) is not None
         }
-        classes.update(_filled(source, chunk, target))
+        classes.update(read_filled(source, chunk, target))
         require(
             len(classes) <= MOST_CLASSES,
-            OWNER,
+            source.owner,
             f"the target has more than {MOST_CLASSES} different values.",
             path=str(source.path),
             column=target,
         )
         if ids is not None and id_column is not None:
-            ids.extend(_filled(source, chunk, id_column))
+            ids.extend(read_filled(source, chunk, id_column))
     require(
         not with_commas,
-        OWNER,
+        source.owner,
         'these numbers have a decimal comma: give `decimal=","`, or name the '
         "columns in `text`.",
         path=str(source.path),
@@ -130,103 +142,24 @@ def scan_table(
     return Scan(target, names, inputs, frozenset(numbers), decimal, ids)
 
 
-def _parse(column: np.ndarray, decimal: str) -> np.ndarray:
-    """Numbers, NaN for a missing value and for what is no number."""
-    # Here, so that a list of names does not wait for pandas.
-    import pandas as pd
-
-    if column.dtype != object:
-        return column
-    if decimal == ",":
-        # Afterwards a point is a comma, and so no part of any number.
-        swapped = str.maketrans(",.", ".,")
-        column = _objects(cell.translate(swapped) for cell in column)
-    found: np.ndarray = pd.to_numeric(column, errors="coerce")
-    return found.astype("float64")
-
-
-def _numbers(
-    source: Source, chunk: Chunk, name: str, decimal: str, must: bool
-) -> np.ndarray | None:
-    """A column as numbers; None, or an error if it must be, where it is not."""
-    column = chunk.columns[name]
-    if not must and column.dtype == object and not source.in_writing:
-        return None
-    values = _parse(column, decimal)
-    if column.dtype == object:
-        wrong = np.isnan(values) & (column != "")
-        if wrong.any():
-            place = int(np.argmax(wrong))
-            rule = f"a number belongs where {column[place]!r} stands."
-            require(not must, OWNER, rule, **_at(source, name, chunk, place))
-            return None
-    infinite = np.isinf(values)
-    require(
-        not infinite.any(),
-        OWNER,
-        "numbers must be finite.",
-        **_at(source, name, chunk, int(np.argmax(infinite))),
-    )
-    return values
-
-
-def _texts(chunk: Chunk, name: str) -> np.ndarray:
-    """The values of a column in writing, "" where missing."""
-    column = chunk.columns[name]
-    if column.dtype == object:
-        return column
-    return _objects(
-        "" if np.isnan(number) else np.format_float_positional(number, trim="-")
-        for number in column
-    )
-
-
-def _filled(source: Source, chunk: Chunk, name: str) -> np.ndarray:
-    """The values of a column in writing, none of which may be missing."""
-    found = _texts(chunk, name)
-    missing = found == ""
-    require(
-        not missing.any(),
-        OWNER,
-        "a value is missing.",
-        **_at(source, name, chunk, int(np.argmax(missing))),
-    )
-    return found
-
-
 def _sorted_classes(
     source: Source, target: str, classes: set[str]
 ) -> tuple[str, ...]:
     where = {"path": str(source.path), "column": target}
     require(
         len(classes) > 1,
-        OWNER,
+        source.owner,
         f"the target has one class only, {min(classes)!r}.",
         **where,
     )
-    names = _objects(sorted(classes))
-    numbers = _parse(names, ".")
+    names = as_objects(sorted(classes))
+    numbers = parse_numbers(names, ".")
     if np.isnan(numbers).any():
         return tuple(names)
     require(
         (numbers == np.floor(numbers)).all(),
-        OWNER,
+        source.owner,
         "the target has fractions, so its values are no classes.",
         **where,
     )
     return tuple(names[np.argsort(numbers, kind="stable")])
-
-
-def _objects(values: Iterable[str]) -> np.ndarray:
-    return np.array(list(values), dtype=object)
-
-
-def _at(
-    source: Source, name: str, chunk: Chunk, place: int
-) -> dict[str, object]:
-    """Where in the file an error is."""
-    return {
-        "path": str(source.path),
-        "column": name,
-        "row": chunk.row(place),
-    }

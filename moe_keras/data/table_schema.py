@@ -71,7 +71,7 @@ def infer_table_schema(
         )
     scan = scan_table(source, target, drop=drop, text=text, decimal=decimal)
     parts, rows = [], 0
-    for chunk in source.chunks():
+    for chunk in source.chunks({*scan.inputs, target}):
         parts.append(scan.read(source, chunk))
         rows += len(parts[-1][1])
         if rows >= max_rows:

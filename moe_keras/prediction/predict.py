@@ -1,6 +1,6 @@
 """Files and texts to predictions, with the experts that decided."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -10,6 +10,12 @@ import numpy as np
 from moe_keras.errors import is_count, require
 from moe_keras.insight import expert_names
 from moe_keras.layers import record_gates
+from moe_keras.prediction.outputs import (
+    as_numpy,
+    busiest,
+    name_expert,
+    read_probabilities,
+)
 from moe_keras.prediction.prediction import (
     ClassScore,
     ExpertShare,
@@ -23,7 +29,11 @@ from moe_keras.prediction.readers import (
     read_rows,
     text_rows,
 )
-from moe_keras.prediction.trained import TrainedModel, as_trained
+from moe_keras.prediction.trained import (
+    TrainedModel,
+    as_trained,
+    table_columns,
+)
 
 Model = str | PathLike[str] | keras.Model | TrainedModel
 # File, its place in the file, the text that it is, and what the model reads.
@@ -119,6 +129,12 @@ def _check(
             **{name: value},
         )
     trained = as_trained(model, classes)
+    require(
+        table_columns(trained.model) is None,
+        OWNER,
+        "a model of tables is asked with `score_table`.",
+        model=trained.name,
+    )
     shape = tuple(trained.model.input_shape[1:])
     require(
         all(map(is_count, shape)),
@@ -166,19 +182,8 @@ def _predict(
         inputs = keras.ops.convert_to_tensor(inputs, dtype="string")
     with record_gates() as record:
         outputs = trained.model(inputs, training=False)
-    outputs = _as_numpy(outputs)
-    if outputs.shape[-1] == 1:
-        # One output is P(label 1).
-        outputs = np.concatenate([1 - outputs, outputs], axis=-1)
-    require(
-        bool(np.all(outputs >= 0))
-        and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2),
-        OWNER,
-        "the model must return probabilities of classes.",
-        model=trained.name,
-        first_output=outputs[0].tolist(),
-    )
-    gates = {name: _as_numpy(value) for name, value in record.items()}
+    outputs = read_probabilities(OWNER, outputs, trained.name)
+    gates = {name: busiest(as_numpy(value)) for name, value in record.items()}
     names = expert_names(trained.model)
     for place, (file, row, text, _) in enumerate(batch):
         # Stable, so that equal ones come in the order of the classes.
@@ -191,27 +196,12 @@ def _predict(
                 for c in best
             ),
             tuple(
-                _busiest(names, name, value[place])
-                for name, value in gates.items()
+                ExpertShare(
+                    layer,
+                    name_expert(names, layer, int(experts[place])),
+                    float(shares[place]),
+                )
+                for layer, (experts, shares) in gates.items()
             ),
             text,
         )
-
-
-def _as_numpy(tensor: object) -> np.ndarray:
-    value: np.ndarray = keras.ops.convert_to_numpy(
-        keras.ops.cast(tensor, "float32")
-    )
-    return value
-
-
-def _busiest(
-    names: Mapping[str, Sequence[str]], layer: str, gates: np.ndarray
-) -> ExpertShare:
-    """Of the gates `(..., E)` of one input, the expert that counted most."""
-    means = gates.reshape(-1, gates.shape[-1]).mean(axis=0)
-    total = float(means.sum())
-    best = int(means.argmax())
-    share = float(means[best]) / total if total > 0 else 0.0
-    name = names[layer][best] if layer in names else str(best)
-    return ExpertShare(layer, name, share)

@@ -9,8 +9,10 @@ from typing import Any
 import keras
 
 from moe_keras.errors import require
+from moe_keras.layers import TableColumns
 from moe_keras.zoo import load_preset
 from moe_keras.zoo.presets.info import INFO_FILE
+from moe_keras.zoo.presets.loading import load_info
 
 OWNER = "load_trained"
 RUN_MODEL = "model.keras"
@@ -18,7 +20,7 @@ RUN_MODEL = "model.keras"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that can be asked about files or texts.
+    """A model that can be asked about files, texts or tables.
 
     Attributes:
         name: what it was loaded by.
@@ -43,7 +45,9 @@ def load_trained(name: str | PathLike[str]) -> TrainedModel:
             `model.keras`.
 
     Returns:
-        `TrainedModel`. What is no preset has numbers for classes.
+        `TrainedModel`. What is no preset has numbers for classes. In a folder
+        with both a `model.keras` and a preset, as `train_table` makes, the
+        former is the model, and the latter says its task and classes.
 
     Raises:
         ValueError: for what names no model, and for a model that cannot be
@@ -52,6 +56,11 @@ def load_trained(name: str | PathLike[str]) -> TrainedModel:
     path = Path(name)
     if path.is_file():
         return _describe(str(name), _read_model(path))
+    file = path / RUN_MODEL
+    if file.is_file() and (path / INFO_FILE).is_file():
+        info = load_info(path.resolve())
+        found = _describe(str(name), _read_model(file))
+        return TrainedModel(found.name, found.model, info.task, info.classes)
     if path.is_dir() and not (path / INFO_FILE).is_file():
         if (path / RUN_MODEL).is_file():
             return _describe(str(name), _read_model(path / RUN_MODEL))
@@ -71,24 +80,67 @@ def load_trained(name: str | PathLike[str]) -> TrainedModel:
 def _describe(name: str, model: Any) -> TrainedModel:
     task = _task_of(model)
     require(
-        task is not None and isinstance(model.output_shape, tuple),
+        task is not None,
         OWNER,
-        "a model without a preset must map images (B, H, W, C) or texts (B,) "
-        "to classes.",
+        "a model without a preset must map images (B, H, W, C), texts (B,), or "
+        "the columns of a table, a dict of (B,) that a TableColumns layer "
+        "reads, to classes.",
         model=name,
-        input_shape=model.input_shape,
-        output_shape=model.output_shape,
+        input_shape=_said_by(model, "input_shape"),
+        output_shape=_said_by(model, "output_shape"),
     )
+    _check_outputs(name, model)
     return TrainedModel(name, model, str(task), _numbers(_class_count(model)))
+
+
+def table_columns(model: Any) -> TableColumns | None:
+    """The layer by which a model reads tables; None where it reads none.
+
+    Args:
+        model: `keras.Model`.
+    """
+    if not isinstance(_said_by(model, "input"), dict):
+        return None
+    layers = model._flatten_layers()
+    return next((one for one in layers if isinstance(one, TableColumns)), None)
+
+
+def reads_tables(trained: TrainedModel) -> bool:
+    """Whether a model is asked with `score_table`, not `predict_files`."""
+    return table_columns(trained.model) is not None
 
 
 def _task_of(model: Any) -> str | None:
     """What a model without a preset is for, by what it reads."""
-    if not isinstance(model.input_shape, tuple):
+    shape = _said_by(model, "input_shape")
+    if table_columns(model) is not None:
+        return "risk"
+    if not isinstance(shape, tuple):
         return None
     if model.inputs[0].dtype == "string":
         return "text"
-    return "image" if len(model.input_shape) == 4 else None
+    return "image" if len(shape) == 4 else None
+
+
+def _check_outputs(name: str, model: Any) -> None:
+    """Refuse a model with several outputs."""
+    shape = _said_by(model, "output_shape")
+    require(
+        not isinstance(shape, dict | list),
+        OWNER,
+        "a model of several targets cannot be asked about a file: make one of "
+        "an output, keras.Model(model.input, model.output[target]).",
+        model=name,
+        output_shape=shape,
+    )
+
+
+def _said_by(model: Any, which: str) -> Any:
+    """None for a model that does not say, such as one of a class of its own."""
+    try:
+        return getattr(model, which)
+    except (AttributeError, ValueError):
+        return None
 
 
 def _class_count(model: Any) -> int:
@@ -116,6 +168,7 @@ def as_trained(
     if isinstance(model, keras.Model):
         model = _describe(model.name, model)
     trained = model if isinstance(model, TrainedModel) else load_trained(model)
+    _check_outputs(trained.name, trained.model)
     count = _class_count(trained.model)
     names = trained.classes if classes is None else tuple(classes)
     require(

@@ -1,5 +1,6 @@
 """What the columns of a table are, for models of risk."""
 
+from moe_keras.schema.check import RowError as RowError
 from moe_keras.schema.columns import Categorical as Categorical
 from moe_keras.schema.columns import Derived as Derived
 from moe_keras.schema.columns import Numeric as Numeric

@@ -12,6 +12,33 @@ from moe_keras.schema.columns import Categorical, Numeric, Ordinal, Target
 _NUMBERS = (int, float, np.number, np.bool_, Decimal)
 
 
+class RowError(ValueError):
+    """A value that is refused.
+
+    Attributes:
+        owner: the class or function that was called.
+        rule: a sentence that says what must hold.
+        place: of its row, counted from 0.
+        column: its name.
+        value: the value.
+    """
+
+    def __init__(
+        self, owner: str, rule: str, place: int, column: str, value: Any
+    ):
+        self.owner, self.rule, self.place = owner, rule, place
+        self.column, self.value = column, value
+        super().__init__(
+            f"{owner}: {rule} Received: column={column!r}, row={place + 1}, "
+            f"value={value!r}"
+        )
+
+    def __reduce__(self) -> Any:
+        # By its text alone, it could not be made again in another process.
+        parts = self.owner, self.rule, self.place, self.column, self.value
+        return type(self), parts
+
+
 def read_table(
     owner: str, frame: Any, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
@@ -186,7 +213,7 @@ def refuse_rows(
         place = int(np.argmax(wrong))
         value = values[place]
         value = value.item() if isinstance(value, np.generic) else value
-        require(False, owner, rule, column=name, row=place + 1, value=value)
+        raise RowError(owner, rule, place, name, value)
 
 
 def _array(owner: str, name: str, column: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,28 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: when it cannot be written; nothing is left behind.
     """
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file part by part; it has its name when all of it is there.
+
+    Args:
+        path: of the file; its folder is made if need be.
+        parts: one behind the other. An error that making them raises leaves
+            the file that is there.
+
+    Raises:
+        OSError: when it cannot be written; nothing is left behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb", buffering=0) as file:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         os.replace(draft, path)
     finally:

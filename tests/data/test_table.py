@@ -59,6 +59,16 @@ def test_separators_are_found(put, separator):
     check_loans(load_table(put(text), "risk", "bad", separator=separator))
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_between_quotes_are_found(put, separator):
+    lines = (HEADER + ROWS).splitlines()
+    text = "\n".join(
+        separator.join(f'"{cell}"' for cell in line.split(","))
+        for line in lines
+    )
+    check_loans(load_table(put(text), "risk", "bad"))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_a_byte_order_mark_or_none(put, encoding):
     check_loans(
@@ -135,6 +145,11 @@ def test_types_of_parquet(tmp_path):
     assert f"path={str(path)!r}, column='day', dtype='timestamp" in str(
         error.value
     )
+    frame = pd.DataFrame({"day": pd.to_datetime(["2020-01-01"] * 4)})
+    frame.assign(y=list("abab"), x=range(4), none=None).to_parquet(path)
+    data = load_table(path, "y", drop=["day"])
+    assert data.whole_train().inputs["x"].tolist() == [0, 1, 2, 3]
+    assert np.isnan(data.whole_train().inputs["none"]).all()
 
 
 def test_parquet_that_is_none(put):

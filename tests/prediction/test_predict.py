@@ -11,7 +11,7 @@ from moe_keras.layers import (
     MixtureOfExperts,
     record_gates,
 )
-from moe_keras.prediction import load_trained, predict_files
+from moe_keras.prediction import load_trained, predict_files, score_table
 from moe_keras.prediction.readers import read_image
 from moe_keras.zoo import build_image_moe, load_preset, save_preset
 from tests.tools import draw, numpy_of
@@ -174,9 +174,23 @@ def test_a_model_for_no_known_task_is_refused():
     moe = MixtureOfExperts(DenseExpert(3, 2), GatingLayer(2))
     model = keras.Model(inputs, moe(inputs))
     with pytest.raises(
-        ValueError, match=r"images .* or texts \(B,\) to classes"
+        ValueError, match=r"images .*, texts \(B,\), or .* table.* to classes"
     ):
         predict_files(model, [])
+
+
+def test_a_model_of_a_class_of_its_own_is_refused():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="input_shape=None"):
+        predict_files(Own(), [])
+
+
+def test_a_model_of_images_reads_no_table(tmp_path):
+    with pytest.raises(ValueError, match="must be one that reads tables"):
+        score_table(tiny_model(), tmp_path / "a.csv", tmp_path / "b.csv")
 
 
 def test_what_is_no_distribution_is_refused(tmp_path):

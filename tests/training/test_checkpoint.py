@@ -15,6 +15,7 @@ from moe_keras.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
     write_file,
+    write_parts,
 )
 
 
@@ -97,6 +98,24 @@ def test_a_file_is_whole_before_it_has_its_name(tmp_path, monkeypatch):
     assert seen == [(b"new", b"old")]
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_parts_are_a_file_when_the_last_is_there(tmp_path):
+    path = tmp_path / "folder" / "file"
+
+    def parts(fails):
+        yield b"one "
+        (draft,) = path.parent.glob("*.part")
+        assert draft.read_bytes() == b"one "
+        if fails:
+            raise KeyboardInterrupt
+        yield b"two"
+
+    with pytest.raises(KeyboardInterrupt):
+        write_parts(path, parts(True))
+    assert os.listdir(path.parent) == []
+    write_parts(path, parts(False))
+    assert path.read_bytes() == b"one two"
 
 
 def test_drafts_are_removed_with_the_checkpoints(tmp_path):
