@@ -1,5 +1,6 @@
 """The benchmark's arithmetic, its page, and a small run of it."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import keras
 import pytest
 
-from benchmarks import input_pipeline, multi_task, page
+from benchmarks import input_pipeline, multi_task, page, selection
 from benchmarks.timing import ratio, summary, time_in_turn
 
 on_tensorflow = pytest.mark.skipif(
@@ -111,3 +112,25 @@ def test_a_quick_run_of_the_benchmark_of_several_targets():
     )
     assert "| the true chances |" in done.stdout
     assert multi_task.RESULTS.read_text() == before
+
+
+@on_tensorflow
+def test_the_page_of_selection_shows_the_results():
+    results = json.loads(selection.RESULTS.read_text())
+    text = selection.PAGE.read_text()
+    assert page.put(text, selection.table(results)) == text
+    entries = results["entries"]
+    for entry in entries:
+        assert entry["cost"] <= entry["budget"] * results["multiply_adds"]
+        # Nothing is better than the best of all subsets.
+        assert entry["over_best"] >= 0
+        if entry["method"] in ("greedy", "genetic"):
+            assert entry["over_best"] < 0.02
+    # A smaller budget is a faster model, but for the noise of the clock.
+    ratios = [
+        results["latency"][str(share)]["ratio"]["median"]
+        for share in selection.SHARES
+    ]
+    for smaller, larger in itertools.pairwise([*ratios, 1.0]):
+        assert smaller < larger + 0.02
+    assert ratios[0] < ratios[-1]
