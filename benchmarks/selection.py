@@ -10,13 +10,14 @@ then asked for one image at a time. The test images are not read.
 import argparse
 import json
 import os
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from benchmarks import machine, page
 from benchmarks.timing import summary, time_in_turn
-from moe_keras.data import load_dataset
+from moe_keras.data import Dataset, Split, load_dataset
 from moe_keras.layers import (
     ConvExpert,
     GatingLayer,
@@ -24,7 +25,7 @@ from moe_keras.layers import (
     MixtureOfExperts,
 )
 from moe_keras.ops.cost import count_multiply_adds
-from moe_keras.search import select_experts
+from moe_keras.search import Selection, select_experts
 
 PAGE = page.ROOT / "docs" / "selection.md"
 RESULTS = page.RESULTS.with_name("selection.json")
@@ -36,12 +37,12 @@ METHODS = ("greedy", "backward", "genetic", "random")
 CALLS = 400
 
 
-def build() -> keras.Model:
+def build(shape: tuple[int, ...]) -> keras.Model:
     """Twelve experts of two sizes behind one convolution, all of them active.
 
     In training experts are often out of service, so that others can do without.
     """
-    images = keras.Input((28, 28, 1))
+    images = keras.Input(shape)
     x = keras.layers.Rescaling(1 / 255)(images)
     x = keras.layers.Conv2D(
         16, 3, strides=2, padding="same", activation="relu"
@@ -62,22 +63,21 @@ def build() -> keras.Model:
     return keras.Model(images, keras.layers.Softmax()(mixed))
 
 
-def train(data_dir: str | None, rows: int, epochs: int):
-    """The trained mixture, and the data."""
+def train(data: Dataset, epochs: int) -> keras.Model:
+    """The mixture, trained on a part of the training images."""
     keras.utils.set_random_seed(0)
-    data = load_dataset("tfds:fashion_mnist", data_dir)
-    learned = data.train.take(slice(0, rows))
-    model = build()
+    learned = data.train.take(slice(0, ROWS))
+    model = build(learned.inputs.shape[1:])
     model.compile(
         keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy"
     )
     model.fit(
         *learned.arrays, batch_size=128, epochs=epochs, verbose=0, shuffle=True
     )
-    return model, data.validation
+    return model
 
 
-def measure(model: keras.Model, held_out, calls: int) -> dict:
+def measure(model: keras.Model, held_out: Split, calls: int) -> dict:
     """Every method at every budget, and the latency of what is left."""
     whole = count_multiply_adds(model).active
     budgets = [share * whole for share in SHARES]
@@ -99,7 +99,6 @@ def measure(model: keras.Model, held_out, calls: int) -> dict:
         str(share): found.model
         for share, found in zip(SHARES, greedy, strict=True)
     }
-    greedy[1].plot().savefig(PICTURE, dpi=110)
     return {
         "rows": len(held_out),
         "multiply_adds": whole,
@@ -113,10 +112,11 @@ def measure(model: keras.Model, held_out, calls: int) -> dict:
             ),
             "all",
         ),
+        "picture": greedy[1].plot(),
     }
 
 
-def _entry(found, best, share: float) -> dict:
+def _entry(found: Selection, best: Selection, share: float) -> dict:
     return {
         "budget": share,
         "method": found.method,
@@ -128,12 +128,12 @@ def _entry(found, best, share: float) -> dict:
     }
 
 
-def _loss(model: keras.Model, split) -> float:
+def _loss(model: keras.Model, split: Split) -> float:
     chances = model.predict(split.inputs, verbose=0)
     return float(-np.log(chances[np.arange(len(split)), split.labels]).mean())
 
 
-def _ask(model: keras.Model, split):
+def _ask(model: keras.Model, split: Split) -> Callable[[], np.ndarray]:
     """A compiled call with one image."""
     import tensorflow as tf
 
@@ -194,11 +194,22 @@ def main() -> None:
     parser.add_argument(
         "--data-dir", default=os.environ.get("MOE_KERAS_DATA_DIR")
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="on digits, nothing is written"
+    )
     options = parser.parse_args()
-    model, held_out = train(options.data_dir, ROWS, EPOCHS)
-    found = measure(model, held_out, CALLS)
+    quick = options.quick
+    data = load_dataset(
+        "digits" if quick else "tfds:fashion_mnist", options.data_dir
+    )
+    model = train(data, 1 if quick else EPOCHS)
+    found = measure(model, data.validation, 5 if quick else CALLS)
+    picture = found.pop("picture")
     results = {"machine": machine.describe(), **found}
     print(table(results))
+    if quick:
+        return
+    picture.savefig(PICTURE, dpi=110)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     PAGE.write_text(page.put(PAGE.read_text(), table(results)))
 

@@ -59,37 +59,53 @@ def test_quick_run():
 
 
 @on_tensorflow
-def test_the_pipelines_page_shows_the_results():
-    results = json.loads(input_pipeline.RESULTS.read_text())
-    text = input_pipeline.PAGE.read_text()
-    assert page.put(text, input_pipeline.table(results)) == text
-    # What the pipeline is to be: seldom waited for, and cheap.
-    for entry in results["entries"]:
+@pytest.mark.parametrize("benchmark", [input_pipeline, multi_task, selection])
+def test_each_page_shows_the_results(benchmark):
+    text = benchmark.PAGE.read_text()
+    assert page.put(text, benchmark.table(results_of(benchmark))) == text
+
+
+def results_of(benchmark):
+    return json.loads(benchmark.RESULTS.read_text())
+
+
+@on_tensorflow
+def test_the_pipeline_is_seldom_waited_for_and_cheap():
+    for entry in results_of(input_pipeline)["entries"]:
         assert entry["waiting"] < 0.05
         assert entry["batch_cpu_ms"] < 0.05 * entry["step_cpu_ms"]
+
+
+def quick_run(benchmark):
+    """What a quick run prints; it leaves the results alone."""
+    before = benchmark.RESULTS.read_text()
+    command = [sys.executable, "-m", benchmark.__name__, "--quick"]
+    done = subprocess.run(
+        command, cwd=page.ROOT, check=True, capture_output=True, text=True
+    )
+    assert benchmark.RESULTS.read_text() == before
+    return done.stdout
 
 
 @on_tensorflow
 @pytest.mark.slow
 def test_a_quick_run_of_the_pipelines_benchmark():
-    before = input_pipeline.RESULTS.read_text()
-    command = [sys.executable, "-m", "benchmarks.input_pipeline", "--quick"]
-    done = subprocess.run(
-        command, cwd=page.ROOT, check=True, capture_output=True, text=True
-    )
-    entries = list(map(json.loads, done.stdout.splitlines()))
+    entries = list(map(json.loads, quick_run(input_pipeline).splitlines()))
     assert len(entries) == 4
     assert all(entry["step_ms"] > 0 for entry in entries)
     assert all(0 < entry["waiting"] < 1 for entry in entries)
-    assert input_pipeline.RESULTS.read_text() == before
 
 
 @on_tensorflow
-def test_the_page_of_several_targets_shows_the_results():
-    results = json.loads(multi_task.RESULTS.read_text())
-    text = multi_task.PAGE.read_text()
-    assert page.put(text, multi_task.table(results)) == text
-    # By hand, of one cell.
+@pytest.mark.slow
+def test_quick_runs_of_benchmarks_that_train():
+    assert "| the true chances |" in quick_run(multi_task)
+    assert "| 15% |" in quick_run(selection)
+
+
+@on_tensorflow
+def test_a_cell_of_several_targets_by_hand():
+    results, text = results_of(multi_task), multi_task.PAGE.read_text()
     found = [
         entry["auc"]["default"]
         for entry in results["entries"]
@@ -98,29 +114,13 @@ def test_the_page_of_several_targets_shows_the_results():
     mean = sum(found) / 3
     spread = (sum((value - mean) ** 2 for value in found) / 2) ** 0.5
     assert f"| {mean:.4f} ({spread:.4f}) |" in text
-    # What the page says of them.
     assert len({entry["seed"] for entry in results["entries"]}) == 3
 
 
 @on_tensorflow
-@pytest.mark.slow
-def test_a_quick_run_of_the_benchmark_of_several_targets():
-    before = multi_task.RESULTS.read_text()
-    command = [sys.executable, "-m", "benchmarks.multi_task", "--quick"]
-    done = subprocess.run(
-        command, cwd=page.ROOT, check=True, capture_output=True, text=True
-    )
-    assert "| the true chances |" in done.stdout
-    assert multi_task.RESULTS.read_text() == before
-
-
-@on_tensorflow
-def test_the_page_of_selection_shows_the_results():
-    results = json.loads(selection.RESULTS.read_text())
-    text = selection.PAGE.read_text()
-    assert page.put(text, selection.table(results)) == text
-    entries = results["entries"]
-    for entry in entries:
+def test_greedy_and_genetic_selection_are_near_the_best():
+    results = results_of(selection)
+    for entry in results["entries"]:
         assert entry["cost"] <= entry["budget"] * results["multiply_adds"]
         # Nothing is better than the best of all subsets.
         assert entry["over_best"] >= 0
