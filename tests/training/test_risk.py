@@ -168,18 +168,20 @@ def test_what_is_refused():
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_networks_are_fitted_whether_or_not_there_are_trees():
-    plan = {"experts": {"linear": 1}, "folds": 2, "epochs": 8, "gate_epochs": 0}
-    alone = fit_risk_moe(SCHEMA, TABLE, LABELS, RiskPlan(**plan), seed=1)
-    beside = fit_risk_moe(
-        SCHEMA, TABLE, LABELS, RiskPlan(**plan, forests=[TREES]), seed=1
+def test_networks_beside_trees_are_fitted():
+    plan = RiskPlan(
+        experts={"linear": 1},
+        forests=[TREES],
+        folds=2,
+        epochs=8,
+        gate_epochs=0,
     )
-    assert beside.model.get_layer("moe").num_experts == 2
-    assert set(beside.history) == set(alone.history)
-    for fit in (alone, beside):
-        logits = predict_experts(fit.model, TABLE)[:, 0]
-        chances = softmax(logits.astype("float64"), axis=-1)[:, 1]
-        assert risk_scores(LABELS, chances)["auc"] > 0.7
-        # Fitted to half of the rows, they say about the same.
-        halves = softmax(fit.expert_logits[:, 0], axis=-1)[:, 1]
-        assert np.corrcoef(chances, halves)[0, 1] > 0.5
+    fit = fit_risk_moe(SCHEMA, TABLE, LABELS, plan, seed=1)
+    assert fit.model.get_layer("moe").num_experts == 2
+    assert set(fit.history) >= {"stage", "loss"}
+    logits = predict_experts(fit.model, TABLE)[:, 0].astype("float64")
+    chances = softmax(logits, axis=-1)[:, 1]
+    assert risk_scores(LABELS, chances)["auc"] > 0.7
+    # Fitted to half of the rows, they say about the same.
+    halves = softmax(fit.expert_logits[:, 0], axis=-1)[:, 1]
+    assert np.corrcoef(chances, halves)[0, 1] > 0.5
