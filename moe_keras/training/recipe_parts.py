@@ -20,7 +20,7 @@ OUTSIDE = {
     "sentiment": ("nb_svm", "tfidf_logistic"),
     "risk": (
         *("logistic_bins", "random_forest"),
-        *("lightgbm", "xgboost", "catboost", "boosting", "tabm"),
+        *("lightgbm", "xgboost", "catboost", "tabm", "boosting"),
     ),
 }
 RIVALS = tuple(name for names in OUTSIDE.values() for name in names)
