@@ -108,7 +108,6 @@ def test_chunks_make_no_difference(put, monkeypatch):
 
 
 def test_parquet_is_the_same(put, tmp_path, monkeypatch):
-    pytest.importorskip("pyarrow")
     monkeypatch.setattr(table_parquet, "CHUNK_ROWS", 7)
     frame = pd.read_csv(put(HEADER + ROWS))
     frame["housing"] = frame["housing"].astype("category")
@@ -119,7 +118,6 @@ def test_parquet_is_the_same(put, tmp_path, monkeypatch):
 
 
 def test_types_of_parquet(tmp_path):
-    pytest.importorskip("pyarrow")
     path = tmp_path / "t.pq"
     pd.DataFrame(
         {
@@ -153,7 +151,6 @@ def test_types_of_parquet(tmp_path):
 
 
 def test_parquet_that_is_none(put):
-    pytest.importorskip("pyarrow")
     with pytest.raises(ValueError, match="not readable as Parquet"):
         load_table(put(HEADER + ROWS, "loans.parquet"), "risk")
 

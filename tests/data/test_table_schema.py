@@ -41,7 +41,6 @@ def test_as_of_a_frame(options, tmp_path):
 
 
 def test_parquet(tmp_path):
-    pytest.importorskip("pyarrow")
     path = tmp_path / "loans.parquet"
     FRAME.to_parquet(path)
     found = infer_table_schema(path, "risk", "bad", drop=["id"])

@@ -87,7 +87,6 @@ def test_pieces_make_no_difference(model, put, tmp_path, monkeypatch):
 
 
 def test_parquet_and_its_ids(model, tmp_path, monkeypatch):
-    pytest.importorskip("pyarrow")
     frame = make_rows()
     frame["id"] = 2**53 + 1 + np.arange(60)
     frame["day"] = pd.Timestamp("2024-02-29")
@@ -103,7 +102,6 @@ def test_parquet_and_its_ids(model, tmp_path, monkeypatch):
 
 
 def test_a_column_of_parquet_without_type(model, tmp_path):
-    pytest.importorskip("pyarrow")
     frame = make_rows().assign(home=None, limit=None)
     frame.to_parquet(tmp_path / "t.parquet")
     _, found = score(model, tmp_path / "t.parquet", tmp_path)
