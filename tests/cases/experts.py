@@ -217,6 +217,7 @@ CASES = {
             "num_experts": 2,
             "kernel_sizes": [2, 8],
             "activation": "softplus",
+            "pooling": ["max", "mean"],
             "output_units": 4,
             "output_activation": "tanh",
             "dropout": 0.2,

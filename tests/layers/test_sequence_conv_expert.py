@@ -21,6 +21,7 @@ from tests.tools import (
 
 LENGTHS = np.asarray([[5], [3], [1], [0]])
 MASK = np.arange(5) < LENGTHS
+REDUCED = {"max": np.max, "mean": np.mean}
 
 
 def built(*inputs, **kwargs):
@@ -57,7 +58,10 @@ def functions_of(layer):
                     if mask[t]
                 ]
                 empty = np.zeros(layer.filters)
-                parts.append(np.max(values, axis=0) if values else empty)
+                parts += [
+                    REDUCED[name](values, axis=0) if values else empty
+                    for name in layer.pooling
+                ]
             joined = np.concatenate(parts)
             if layer.output_units is None:
                 return joined
@@ -84,6 +88,9 @@ CONFIGS = [
     # Wider than the text is long.
     {"filters": 2, "kernel_sizes": (2, 4, 9), "activation": "tanh"},
     {"filters": 3, "activation": "softmax", "output_units": 2},
+    {"filters": 3, "pooling": "mean"},
+    {"filters": 2, "kernel_sizes": (1, 4), "pooling": ("mean", "max")},
+    {"filters": 2, "pooling": ["max", "mean"], "output_units": 3},
 ]
 
 
@@ -196,6 +203,10 @@ def test_experts_and_widths_start_different():
         ({"filters": 2, "kernel_sizes": (3, 0)}, "kernel_sizes=(3, 0)"),
         ({"filters": 2, "num_experts": 0}, "num_experts=0"),
         ({"filters": 2, "dropout": 1.0}, "dropout=1.0"),
+        ({"filters": 2, "pooling": "sum"}, "`pooling` must be in ('max', "
+         "'mean') or a sequence of them. Received: pooling='sum'"),
+        ({"filters": 2, "pooling": ()}, "pooling=()"),
+        ({"filters": 2, "pooling": ("max", "max")}, "pooling=('max', 'max')"),
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(kwargs, message):

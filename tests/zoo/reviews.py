@@ -17,7 +17,7 @@ SMALL = {
     "embedded_tokens": 20,
     "read_length": 12,
 }
-CONV = {"filters": 3, "kernel_sizes": 2}
+CONV = {"filters": 3, "kernel_sizes": 2, "pooling": "max"}
 RECURRENT = {"units": 3}
 ATTENTION = {"units": 4, "num_heads": 2, "feed_forward_units": 5}
 ALL_KINDS = {

@@ -12,6 +12,7 @@ from moe_keras.layers import (
     SequenceConvExpert,
     record_gates,
 )
+from moe_keras.ops.word_vectors import cooccurrence_vectors
 from moe_keras.zoo import build_sentiment_moe, load_preset, save_preset
 from tests import oracles_text
 from tests.tools import (
@@ -117,6 +118,7 @@ def test_numbers_take_the_usual_arguments_in_the_order_given():
         *("conv_0", "conv_1", "attention_0")
     ]
     assert readers.experts[0].filters == 64
+    assert readers.experts[0].pooling == ("max", "mean")
     assert [bank.dropout for bank in readers.experts] == [0.1, 0.1, 0.0]
     assert ngram.name == "ngram_0"
 
@@ -294,3 +296,13 @@ def test_as_a_preset(tmp_path):
     expected = apply(model, texts)
     assert_close(apply(loaded, texts), expected, 5e-3)
     assert np.abs(apply(loaded, texts) - expected).max() > 0
+
+
+def test_word_vectors_begin_with_what_stands_near_what():
+    texts = reviews()[0]
+    model = build(experts={"conv": [CONV]}, word_vectors="cooccurrence")
+    (bank,) = model.get_layer("moe").experts
+    table = numpy_of(bank.embedding.embeddings)
+    expected = cooccurrence_vectors(numpy_of(ids_of(model, texts)), *table.shape)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(table, expected, atol=1e-5)

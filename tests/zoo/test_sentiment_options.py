@@ -35,6 +35,7 @@ FLIPS = {
     "max_length": (SPARSE, 7),
     "embedding_dim": (SPARSE, 5),
     "embedded_tokens": (SPARSE, 10),
+    "word_vectors": (SPARSE, "cooccurrence"),
     "read_length": (SPARSE, 4),
     "dropout": (SPARSE, 0.9),
     "embedding_dropout": (SPARSE, 0.9),
@@ -101,6 +102,19 @@ CONVS = {"experts": {"conv": [CONV]}}
         ),
         ({"labels": LABELS + 1}, "labels"),
         ({"labels": None}, "labels"),
+        (
+            {"word_vectors": "glove"},
+            "`word_vectors` must be in .* Received: word_vectors='glove'",
+        ),
+        (
+            {
+                "texts": None,
+                "vocabulary": ["good"],
+                "experts": {"conv": 1},
+                "word_vectors": "cooccurrence",
+            },
+            "need `texts`. Received: word_vectors='cooccurrence'",
+        ),
         (
             {"texts": None},
             "`texts` must be given.* Received: texts=None, exper",

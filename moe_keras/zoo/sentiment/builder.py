@@ -27,6 +27,7 @@ from moe_keras.layers import (
     WordIds,
     text_vectorizer,
 )
+from moe_keras.ops.word_vectors import cooccurrence_vectors
 from moe_keras.zoo.kinds import Experts, check_gate, check_kinds
 from moe_keras.zoo.sentiment.experts import (
     GIVEN,
@@ -38,6 +39,7 @@ from moe_keras.zoo.sentiment.experts import (
 
 # Texts that are turned into ids at once, for the n-gram experts.
 BATCH_SIZE = 512
+WORD_VECTORS = ("random", "cooccurrence")
 DEFAULT_EXPERTS: Experts = MappingProxyType({"ngram": 1, "conv": 1})
 
 
@@ -55,6 +57,7 @@ def build_sentiment_moe(
     max_length: int = 1_000,
     embedding_dim: int = 64,
     embedded_tokens: int = 20_000,
+    word_vectors: str = "random",
     read_length: int = 400,
     dropout: float = 0.3,
     embedding_dropout: float = 0.0,
@@ -105,6 +108,9 @@ def build_sentiment_moe(
         embedding_dim: int > 0. Width of the word vectors.
         embedded_tokens: int > 1. Ids with a vector of their own, those of the
             words that are in the most texts.
+        word_vectors: `"random"`, or `"cooccurrence"` for vectors to begin with
+            that tell which words stand near which in `texts`, see
+            `moe_keras.ops.word_vectors`.
         read_length: int > 0. Words that the readers of vectors read.
         dropout: float in [0, 1), of the readers of vectors.
         embedding_dropout: float in [0, 1), of the vectors themselves.
@@ -143,6 +149,14 @@ def build_sentiment_moe(
         "word have an id each.",
         embedded_tokens=embedded_tokens,
     )
+    require(
+        word_vectors in WORD_VECTORS
+        and (word_vectors == "random" or texts is not None),
+        OWNER,
+        f"`word_vectors` must be in {WORD_VECTORS}, and those of cooccurrence "
+        "need `texts`.",
+        word_vectors=word_vectors,
+    )
     require_dropout(OWNER, dropout)
     clean, words = text_vectorizer(
         texts if vocabulary is None else None,
@@ -162,7 +176,8 @@ def build_sentiment_moe(
             name="readers",
         )
 
-    ids = _ids_of(texts, labels, clean, words) if "ngram" in experts else None
+    asked = "ngram" in experts or word_vectors == "cooccurrence"
+    ids = _ids_of(texts, labels, clean, words) if asked else None
     banks = make_banks(experts, num_classes, dropout, embed, ids)
     count = sum(bank.num_experts for bank in banks)
     if gate == "uniform":
@@ -192,7 +207,20 @@ def build_sentiment_moe(
     )(x)
     x = TemperatureScaling(name="temperature")(x)
     outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=name)
+    model = keras.Model(inputs, outputs, name=name)
+    if word_vectors == "cooccurrence":
+        _begin_with_cooccurrence(banks, ids)
+    return model
+
+
+def _begin_with_cooccurrence(banks: list[ExpertBank], ids: Ids | None) -> None:
+    """Set the table of word vectors, if there is one."""
+    for bank in banks:
+        if isinstance(bank, EmbeddedExperts):
+            table = cooccurrence_vectors(
+                ids or [], bank.vocabulary_size, bank.embedding_dim
+            )
+            bank.embedding.set_weights([table])
 
 
 def _check(

@@ -18,7 +18,10 @@ from moe_keras.zoo.kinds import Experts
 OWNER = "build_sentiment_moe"
 # Of those that read word vectors, the class and what it is told besides.
 READERS: dict[str, tuple[type[ExpertBank], dict[str, Any]]] = {
-    "conv": (SequenceConvExpert, {"filters": 64}),
+    "conv": (
+        SequenceConvExpert,
+        {"filters": 64, "pooling": ("max", "mean")},
+    ),
     "recurrent": (RecurrentExpert, {"units": 48, "bidirectional": True}),
     "attention": (AttentionExpert, {"units": 64}),
 }
