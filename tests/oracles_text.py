@@ -1,5 +1,7 @@
 """Texts as loops over words: n-grams, their keys, and naive Bayes."""
 
+from collections import Counter
+
 import numpy as np
 
 from moe_keras.ops.ngrams import FACTORS, PRIMES, SHIFTS
@@ -95,6 +97,44 @@ def log_ratios(bags, labels, label, alpha, known):
     return {
         key: np.log(share(inside, key) / share(outside, key)) for key in known
     }
+
+
+def bucket_ratios(texts, labels, max_order, buckets, num_classes):
+    """Log-count ratios of naive Bayes, each class against the others."""
+    present = [
+        {bucket_of(ngram, buckets) for ngram in ngrams_of(text, max_order)}
+        for text in texts
+    ]
+    known = sorted(set().union(*present))
+    found = {}
+    for label in range(num_classes):
+        inside, outside = Counter(), Counter()
+        for places, own in zip(present, labels, strict=True):
+            (inside if own == label else outside).update(places)
+        mine = {place: 1 + inside[place] for place in known}
+        others = {place: 1 + outside[place] for place in known}
+        for place in known:
+            found[place, label] = np.log(
+                mine[place] / sum(mine.values())
+            ) - np.log(others[place] / sum(others.values()))
+    return found
+
+
+def sureness(text, ratios, max_order, buckets, num_classes):
+    """The largest mean of a class less the second; of two, one mean's size."""
+    places = [
+        bucket_of(ngram, buckets) for ngram in ngrams_of(text, max_order)
+    ]
+    if not places:
+        return 0.0
+    means = [
+        np.mean([ratios.get((place, label), 0.0) for place in places])
+        for label in range(num_classes)
+    ]
+    if num_classes == 2:
+        return abs(means[1])
+    second, first = sorted(means)[-2:]
+    return first - second
 
 
 def text_features(text, table, max_order):

@@ -10,6 +10,7 @@ import keras
 from moe_keras.errors import require
 from moe_keras.training.checkpoint import remove_checkpoints
 from moe_keras.training.compiling import loss_and_metrics, make_optimizer
+from moe_keras.training.dense_gates import dense_gates
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.freezing import Freezer
 from moe_keras.training.input_pipeline import InputPipeline
@@ -68,7 +69,10 @@ def fit_recipe_stages(
         remove_checkpoints(folder)
     records: list[tuple[str, FitRecord]] = []
     for number, stage in enumerate(recipe.stages):
-        with freezer.only(stage.parts):
+        with (
+            freezer.only(stage.parts),
+            dense_gates(model, stage.dense_gates),
+        ):
             if not model.trainable_variables:
                 continue
             trainer = (

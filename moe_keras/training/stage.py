@@ -40,6 +40,8 @@ class Stage(Part):
             out: experts that know their training rows by heart are no guide
             for a gate on these rows (Wolpert, 1992, Neural Networks 5(2)).
             There is no validation in such a stage.
+        dense_gates: whether the gates weigh all experts in this stage, however
+            few they choose; see `moe_keras.training.dense_gates`.
         patience: epochs without a better validation loss after which the stage
             ends, with the weights of its best epoch; None for off.
     """
@@ -53,6 +55,7 @@ class Stage(Part):
     )
     expert_weights: tuple[Weight, ...] | None = None
     data: Literal["train", "validation"] = "train"
+    dense_gates: bool = False
     patience: Count | None = None
 
     @field_validator("train", "expert_weights", mode="before")

@@ -9,6 +9,7 @@ import keras
 from moe_keras.errors import is_count, require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.training.best_weights import BestWeights
+from moe_keras.training.dense_gates import dense_gates
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.freezing import Freezer
 from moe_keras.training.recipe_parts import Monitor
@@ -131,7 +132,10 @@ def fit_stages(
     joined, settings = StagesHistory(), _compiled_with(model)
     try:
         for stage in stages:
-            with freezer.only(stage.parts):
+            with (
+                freezer.only(stage.parts),
+                dense_gates(model, stage.dense_gates),
+            ):
                 if not model.trainable_variables:
                     joined.pass_over(stage)
                     continue

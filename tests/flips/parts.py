@@ -136,8 +136,14 @@ FLIPS = {
     TextFeatures: (
         TEXTS,
         flips(
-            {"buckets": 64},
-            {"buckets": 63, "embedding_dim": 3, "max_order": 1},
+            {"buckets": 64, "num_classes": 2, "ratio_buckets": 64},
+            {
+                "buckets": 63,
+                "embedding_dim": 3,
+                "max_order": 1,
+                "num_classes": 3,
+                "ratio_buckets": 63,
+            },
         ),
     ),
     ModelExpert: (

@@ -85,6 +85,8 @@ def test_length_may_be_unknown():
     [
         ({"buckets": 1}, "Received: buckets=1"),
         ({"max_order": 6}, "Received: max_order=6"),
+        ({"num_classes": 1}, "above 1, or None. Received: num_classes=1"),
+        ({"ratio_buckets": 1}, "Received: buckets=1"),
         (
             {"embedding_dim": -1},
             "`embedding_dim` must be an integer, 0 or above. "
@@ -112,3 +114,46 @@ def test_the_statistics_alone():
     assert_close(layer(ids), expected)
     assert layer.weights == []
     assert layer.compute_output_shape(ids.shape) == (len(ids), 3)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_sureness_is_that_of_the_loop(num_classes):
+    ids, new = texts(rows=30), texts(rows=9, words=12, seed=5)
+    labels = np.random.default_rng(3).integers(0, num_classes, len(ids))
+    # Few buckets, so that n-grams share them.
+    layer = TextFeatures(50, 3, 2, num_classes, ratio_buckets=40)
+    layer.build((None, None))
+    assert not numpy_of(layer(new))[:, 3].any()
+    layer.adapt([(ids[:11], labels[:11]), (ids[11:], labels[11:])])
+    ratios = oracles_text.bucket_ratios(ids, labels, 2, 40, num_classes)
+
+    def loop(rows):
+        return np.array(
+            [
+                oracles_text.sureness(row, ratios, 2, 40, num_classes)
+                for row in rows
+            ]
+        )
+
+    size = np.sqrt(np.mean(loop(ids) ** 2))
+    for rows in (ids, new):
+        assert_close(numpy_of(layer(rows))[:, 3], loop(rows) / size)
+    assert loop(new).std() > 0.01
+    # All else is as without.
+    plain = TextFeatures(50, 3)
+    plain.build((None, None))
+    plain.set_weights([layer.embeddings])
+    seen = numpy_of(layer(new))
+    assert_close(np.delete(seen, 3, axis=1), plain(new))
+    assert seen.shape == (9, 7)
+    assert layer.compute_output_shape((9, 6)) == (9, 7)
+
+
+def test_adapt_wants_classes_and_a_layer_that_is_built():
+    ids, labels = texts(), np.zeros(len(texts()), int)
+    for layer in (TextFeatures(9), TextFeatures(9, num_classes=2)):
+        with pytest.raises(ValueError, match="`adapt` needs a layer that is b"):
+            layer.adapt(ids, labels)
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match="`labels` are needed"):
+        layer.adapt(ids)

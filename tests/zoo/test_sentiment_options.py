@@ -40,6 +40,7 @@ FLIPS = {
     "dropout": (SPARSE, 0.9),
     "embedding_dropout": (SPARSE, 0.9),
     "gate_dim": (SPARSE, 0),
+    "gate_ratios": (SPARSE, True),
     "balance_loss": (SPARSE, 0.7),
     "importance_loss": (SPARSE, 0.7),
     "dispatch": (SPARSE, "dense"),
@@ -102,6 +103,11 @@ CONVS = {"experts": {"conv": [CONV]}}
         ),
         ({"labels": LABELS + 1}, "labels"),
         ({"labels": None}, "labels"),
+        (
+            {"gate_ratios": True, "gate": "uniform"},
+            "`gate_ratios` needs `texts` and `labels`, and no `gate`. "
+            "Received: gate='uniform'",
+        ),
         (
             {"word_vectors": "glove"},
             "`word_vectors` must be in .* Received: word_vectors='glove'",

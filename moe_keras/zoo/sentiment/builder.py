@@ -62,6 +62,7 @@ def build_sentiment_moe(
     dropout: float = 0.3,
     embedding_dropout: float = 0.0,
     gate_dim: int = 16,
+    gate_ratios: bool = False,
     balance_loss: float = 1e-2,
     importance_loss: float = 0.0,
     dispatch: str = "auto",
@@ -116,6 +117,8 @@ def build_sentiment_moe(
         embedding_dropout: float in [0, 1), of the vectors themselves.
         gate_dim: int >= 0. Width of the vectors of n-grams that the gate reads
             beside a text's length and variety; 0 for these alone.
+        gate_ratios: bool. Whether the gate reads how sure the words are, by
+            naive Bayes over `texts` and `labels`; see `TextFeatures`.
         balance_loss: float >= 0. Coefficient of the Switch balance loss; for a
             sparse gate.
         importance_loss: float >= 0. Coefficient of the importance loss.
@@ -176,10 +179,19 @@ def build_sentiment_moe(
             name="readers",
         )
 
-    asked = "ngram" in experts or word_vectors == "cooccurrence"
+    asked = (
+        "ngram" in experts or word_vectors == "cooccurrence" or gate_ratios
+    )
     ids = _ids_of(texts, labels, clean, words) if asked else None
     banks = make_banks(experts, num_classes, dropout, embed, ids)
     count = sum(bank.num_experts for bank in banks)
+    require(
+        not gate_ratios or (gate is None and labels is not None),
+        OWNER,
+        "`gate_ratios` needs `texts` and `labels`, and no `gate`.",
+        gate=gate,
+        labels=labels,
+    )
     if gate == "uniform":
         gate = UniformGating(count, level="sample", name="gating")
     if gate is None:
@@ -193,8 +205,14 @@ def build_sentiment_moe(
             name="router",
         )
         features = TextFeatures(
-            embedding_dim=gate_dim, dtype="float32", name="text_features"
+            embedding_dim=gate_dim,
+            num_classes=num_classes if gate_ratios else None,
+            dtype="float32",
+            name="text_features",
         )
+        if gate_ratios:
+            features.build((None, None))
+            features.adapt(ids)
         gate = FeatureGating(features, router, name="gating")
     inputs = keras.Input((), dtype="string", name="texts")
     x = words(clean(inputs))
