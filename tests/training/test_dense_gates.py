@@ -31,7 +31,7 @@ def build(**options):
     bank = DenseExpert(2, 2, use_bias=False, output_activation=None)
     options = {"top_k": 1, "balance_loss": 0.0, **options}
     router = GatingLayer(2, **options)
-    x = MixtureOfExperts(bank, router, LogitFusion(), name="moe")(inputs)
+    x = MixtureOfExperts(bank, router, LogitFusion("logarithmic"), name="moe")(inputs)
     model = keras.Model(inputs, keras.layers.Softmax()(x))
     bank.set_weights([np.array([[[1.0, -1.0]], [[-1.0, 1.0]]])])
     router.weights[0].assign(np.array([[0.5, -0.5]]))
@@ -75,7 +75,7 @@ def test_a_dense_stage_finds_the_other(options):
 
 def test_in_a_recipe_too(tmp_path):
     model, router = build()
-    stages = [{**DENSE.model_dump(), "train": "gate"}]
+    stages = [{**DENSE.model_dump(), "epochs": 20}]
     batches = InputPipeline(ROWS, LABELS, 16, 0)
     found = fit_recipe_stages(
         model,
