@@ -2,7 +2,8 @@
 
 A training that goes on after an interruption reads on as if there had been
 none. The rows of epoch e are in the order of `default_rng([seed, e])`, whatever
-was read before.
+was read before. Texts share their batch with texts of about their length: a
+batch is as long as its longest text.
 """
 
 import threading
@@ -18,6 +19,8 @@ from moe_keras.training.recipe_parts import Augmentation
 
 Batch = tuple[Any, np.ndarray]
 
+# Batches whose texts are put in order by length, before the batches are shuffled.
+POOL = 100
 # Batches that are prepared while the model is busy with one.
 AHEAD = 4
 
@@ -31,6 +34,7 @@ class InputPipeline:
         batch_size: int > 0; the last batch of an epoch may be smaller.
         seed: int >= 0.
         augmentation: for images `(N, H, W, C)`; None for none.
+        by_length: whether texts share batches with texts of their length.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class InputPipeline:
         batch_size: int,
         seed: int,
         augmentation: Augmentation | None = None,
+        by_length: bool = True,
     ):
         owner = "InputPipeline"
         require(
@@ -54,6 +59,7 @@ class InputPipeline:
         self.inputs, self.labels = inputs, labels
         self.batch_size, self.seed = batch_size, seed
         self.augmentation = augmentation
+        self._lengths = _lengths_of(inputs) if by_length else None
         self._plans: dict[int, tuple[np.ndarray, Draws]] = {}
         self._lock = threading.Lock()
 
@@ -85,6 +91,10 @@ class InputPipeline:
                 rng = np.random.default_rng([self.seed, epoch])
                 count = len(self.labels)
                 order = rng.permutation(count)
+                if self._lengths is not None:
+                    order = _by_length(
+                        order, self._lengths, self.batch_size, rng
+                    )
                 draws = (
                     draw(self.augmentation, count, self.inputs.shape[1:], rng)
                     if self.augmentation is not None
@@ -136,6 +146,32 @@ class InputPipeline:
             .map(load, num_parallel_calls=2, deterministic=True)
             .prefetch(AHEAD)
         )
+
+
+def _lengths_of(inputs: Any) -> np.ndarray | None:
+    """Of texts `(N,)`, how long each is; None for other inputs."""
+    if not isinstance(inputs, np.ndarray) or inputs.dtype.kind != "O":
+        return None
+    return np.array([len(text) for text in inputs])
+
+
+def _by_length(
+    order: np.ndarray,
+    lengths: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Rows in batches of about one length; the last batch stays the last."""
+    batches = []
+    for pool in np.split(
+        order, np.arange(POOL * batch_size, len(order), POOL * batch_size)
+    ):
+        inside = pool[np.argsort(lengths[pool], kind="stable")]
+        found = np.split(inside, np.arange(batch_size, len(inside), batch_size))
+        last = found.pop() if len(found[-1]) < batch_size else inside[:0]
+        batches += [found[place] for place in rng.permutation(len(found))]
+        batches.append(last)
+    return np.concatenate(batches)
 
 
 def _check_images(images: Any, augmentation: Augmentation) -> None:

@@ -63,7 +63,10 @@ def fit_recipe_stages(
     )
     asked = any(stage.asks_experts for stage in recipe.stages)
     view = with_expert_outputs(model) if asked else None
-    held_out = InputPipeline(*validation, recipe.batch_size, batches.seed)
+    # A gate may read the length: its few batches are each like the whole.
+    held_out = InputPipeline(
+        *validation, recipe.batch_size, batches.seed, by_length=False
+    )
     if not resume:
         # Of later stages too: they would be gone on with after an interruption.
         remove_checkpoints(folder)

@@ -177,3 +177,39 @@ def test_a_py_dataset_can_be_asked_twice():
 def test_what_is_wrong_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
         pipeline(**changes)
+
+
+def test_texts_are_beside_texts_of_their_length():
+    rows, size = 230, 10
+    lengths = np.random.default_rng(3).integers(1, 500, rows)
+    texts = np.array(["x" * length for length in lengths], dtype=object)
+    labels = np.arange(rows)
+    batches = InputPipeline(texts[:-3], labels[:-3], size, 0)
+    orders = []
+    for epoch in range(2):
+        found = epoch_of(batches, epoch)
+        assert [len(own) for _, own in found] == [size] * 22 + [7]
+        for inputs, own in found:
+            assert [len(text) for text in inputs] == lengths[own].tolist()
+        orders.append(np.concatenate([own for _, own in found]))
+        assert sorted(orders[-1]) == list(range(rows - 3))
+        # All of these rows are one pool: batches do not overlap in length.
+        spans = [lengths[own] for _, own in found]
+        ordered = sorted(spans, key=lambda span: span.min())
+        for one, after in zip(ordered, ordered[1:], strict=False):
+            assert one.max() <= after.min()
+        means = [span.mean() for span in spans[:-1]]
+        assert means != sorted(means)
+    assert orders[0].tolist() != orders[1].tolist()
+
+
+def test_pools_of_texts_follow_the_shuffled_rows(monkeypatch):
+    monkeypatch.setattr("moe_keras.training.input_pipeline.POOL", 2)
+    texts = np.array(["x" * place for place in range(40)], dtype=object)
+    order = labels_of(InputPipeline(texts, np.arange(40), 5, 0), 0)
+    drawn = np.random.default_rng([0, 0]).permutation(40)
+    for start in range(0, 40, 10):
+        pool = slice(start, start + 10)
+        assert sorted(order[pool]) == sorted(drawn[pool])
+    plain = InputPipeline(texts, np.arange(40), 5, 0, by_length=False)
+    assert labels_of(plain, 0).tolist() == drawn.tolist()
