@@ -52,6 +52,7 @@ def make_card(folder: Path) -> str:
             recipe.model_dump(mode="json", exclude_defaults=True),
             sort_keys=False,
         ),
+        outsiders=[one.name for one in recipe.baselines if one.outside],
         results=results,
         metrics=metrics_of(results["shipped"]),
         table=score_table(results),

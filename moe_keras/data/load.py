@@ -1,5 +1,6 @@
 """Data sets by name: `digits`, `tfds:NAME`, `csv:PATH?target=COLUMN`."""
 
+import dataclasses
 import inspect
 import os
 import urllib.parse
@@ -81,7 +82,9 @@ def load_dataset(
     if kind in FILES and rest:
         path, found = _path_and_options(rest, options)
         _check_options(load_table, found)
-        return load_table(Path(data_dir or "", path), **found)
+        data = load_table(Path(data_dir or "", path), **found)
+        # As it was asked for: where the folder is, is of this machine.
+        return dataclasses.replace(data, name=f"{kind}:{path}")
     require(
         name in EMBEDDED,
         "load_dataset",

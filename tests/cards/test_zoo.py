@@ -19,3 +19,9 @@ def test_the_card_is_that_of_the_results(folder):
 def test_the_readmes_table_is_that_of_the_zoo():
     text = (ROOT / "README.md").read_text()
     assert text == fill_table(text, zoo_table(ROOT / "zoo"))
+
+
+def test_cards_say_what_models_of_others_read():
+    said = "read the columns of the data as they are"
+    assert said in (ROOT / "zoo/risk/taiwan_default/card.md").read_text()
+    assert said not in (ROOT / "zoo/image/fashion_mnist_moe/card.md").read_text()

@@ -72,7 +72,7 @@ def test_a_file_by_its_name(tmp_path):
     assert list(data.train.inputs) == ["amount", "zip"]
     assert data.classes == ("g", "b")
     assert data.train.inputs["zip"].dtype == object
-    assert data.name == f"csv:{tmp_path / 'my loans.csv'}"
+    assert data.name == "csv:my loans.csv"
     same = load_dataset(
         f"csv:{tmp_path / 'my loans.csv'}?target=risk&validation_share=0.3"
     )
