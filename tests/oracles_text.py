@@ -122,9 +122,7 @@ def bucket_ratios(texts, labels, max_order, buckets, num_classes):
 
 def sureness(text, ratios, max_order, buckets, num_classes):
     """The largest mean of a class less the second; of two, one mean's size."""
-    places = [
-        bucket_of(ngram, buckets) for ngram in ngrams_of(text, max_order)
-    ]
+    places = [bucket_of(ngram, buckets) for ngram in ngrams_of(text, max_order)]
     if not places:
         return 0.0
     means = [

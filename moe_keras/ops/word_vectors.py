@@ -1,8 +1,8 @@
 """Word vectors of texts without labels: which words stand near which.
 
-    C_ij = sum over places of i and j, at most `window` apart, of 1 / distance
-    P_ij = max(0, log(C_ij / (C_i q_j))),  q_j = C_j^0.75 / sum_k C_k^0.75
-    P ~ U S V^T, the `dim` largest singular values;  vectors = U S^0.5
+C_ij = sum over places of i and j, at most `window` apart, of 1 / distance
+P_ij = max(0, log(C_ij / (C_i q_j))),  q_j = C_j^0.75 / sum_k C_k^0.75
+P ~ U S V^T, the `dim` largest singular values;  vectors = U S^0.5
 """
 
 from collections.abc import Iterable

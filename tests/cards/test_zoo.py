@@ -24,4 +24,6 @@ def test_the_readmes_table_is_that_of_the_zoo():
 def test_cards_say_what_models_of_others_read():
     said = "read the columns of the data as they are"
     assert said in (ROOT / "zoo/risk/taiwan_default/card.md").read_text()
-    assert said not in (ROOT / "zoo/image/fashion_mnist_moe/card.md").read_text()
+    assert (
+        said not in (ROOT / "zoo/image/fashion_mnist_moe/card.md").read_text()
+    )

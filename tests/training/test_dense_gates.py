@@ -31,11 +31,15 @@ def build(**options):
     bank = DenseExpert(2, 2, use_bias=False, output_activation=None)
     options = {"top_k": 1, "balance_loss": 0.0, **options}
     router = GatingLayer(2, **options)
-    x = MixtureOfExperts(bank, router, LogitFusion("logarithmic"), name="moe")(inputs)
+    x = MixtureOfExperts(bank, router, LogitFusion("logarithmic"), name="moe")(
+        inputs
+    )
     model = keras.Model(inputs, keras.layers.Softmax()(x))
     bank.set_weights([np.array([[[1.0, -1.0]], [[-1.0, 1.0]]])])
     router.weights[0].assign(np.array([[0.5, -0.5]]))
-    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        "sgd", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model, router
 
 
@@ -55,9 +59,7 @@ def test_a_dense_stage_finds_the_other(options):
         def on_epoch_begin(self, epoch, logs=None):
             seen.append(numpy_of(router(ROWS))[0])
 
-    fit_stages(
-        model, (ROWS, LABELS), [DENSE], verbose=0, callbacks=[Watch()]
-    )
+    fit_stages(model, (ROWS, LABELS), [DENSE], verbose=0, callbacks=[Watch()])
     assert len(seen) == DENSE.epochs
     assert all((gates > 0).all() for gates in seen)
     assert seen[0][0] > seen[0][1]

@@ -303,6 +303,8 @@ def test_word_vectors_begin_with_what_stands_near_what():
     model = build(experts={"conv": [CONV]}, word_vectors="cooccurrence")
     (bank,) = model.get_layer("moe").experts
     table = numpy_of(bank.embedding.embeddings)
-    expected = cooccurrence_vectors(numpy_of(ids_of(model, texts)), *table.shape)
+    expected = cooccurrence_vectors(
+        numpy_of(ids_of(model, texts)), *table.shape
+    )
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(table, expected, atol=1e-5)

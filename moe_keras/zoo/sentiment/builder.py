@@ -179,9 +179,7 @@ def build_sentiment_moe(
             name="readers",
         )
 
-    asked = (
-        "ngram" in experts or word_vectors == "cooccurrence" or gate_ratios
-    )
+    asked = "ngram" in experts or word_vectors == "cooccurrence" or gate_ratios
     ids = _ids_of(texts, labels, clean, words) if asked else None
     banks = make_banks(experts, num_classes, dropout, embed, ids)
     count = sum(bank.num_experts for bank in banks)
