@@ -1,8 +1,10 @@
 """Word vectors of texts without labels: which words stand near which.
 
-C_ij = sum over places of i and j, at most `window` apart, of 1 / distance
-P_ij = max(0, log(C_ij / (C_i q_j))),  q_j = C_j^0.75 / sum_k C_k^0.75
-P ~ U S V^T, the `dim` largest singular values;  vectors = U S^0.5
+With C_ij the sum over places of words i and j, at most `window` apart, of one
+over their distance, and C_i the sum of row i:
+
+    q_j = C_j^0.75 / sum_k C_k^0.75,  P_ij = max(0, log(C_ij / (C_i q_j)))
+    P ~ U S V^T, the `dim` largest singular values;  vectors = U S^0.5
 """
 
 from collections.abc import Iterable

@@ -19,7 +19,7 @@ from moe_keras.training.recipe_parts import Augmentation
 
 Batch = tuple[Any, np.ndarray]
 
-# Batches whose texts are put in order by length, before the batches are shuffled.
+# Batches whose texts are put in order by length before they are shuffled.
 POOL = 100
 # Batches that are prepared while the model is busy with one.
 AHEAD = 4

@@ -1,5 +1,7 @@
 """Batches: a function of seed, epoch and step."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -196,7 +198,7 @@ def test_texts_are_beside_texts_of_their_length():
         # All of these rows are one pool: batches do not overlap in length.
         spans = [lengths[own] for _, own in found]
         ordered = sorted(spans, key=lambda span: span.min())
-        for one, after in zip(ordered, ordered[1:], strict=False):
+        for one, after in itertools.pairwise(ordered):
             assert one.max() <= after.min()
         means = [span.mean() for span in spans[:-1]]
         assert means != sorted(means)

@@ -45,7 +45,8 @@ class SequenceConvExpert(ProjectedBank):
             pooling; None for none. Defaults to `None`.
         output_activation: str, callable or None, after the last layer.
             Defaults to `None`.
-        dropout: float in [0, 1), on what is pooled, in training. Defaults to `0.0`.
+        dropout: float in [0, 1), on what is pooled, in training. Defaults to
+            `0.0`.
         kernel_initializer: for one expert's kernel of one width; each has a
             draw of its own. Defaults to `"he_normal"`.
         kernel_regularizer: applied to each bank of kernels. Defaults to `None`.

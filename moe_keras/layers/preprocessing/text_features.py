@@ -187,7 +187,7 @@ class TextFeatures(keras.layers.Layer):
         return best[:, :1] - best[:, 1:]
 
     def _columns(self) -> int:
-        """Ratios of an n-gram: of two classes, the first's is less the other's."""
+        """Ratios of an n-gram; of two classes one is less the other."""
         if self.num_classes is None:
             return 0
         return 1 if self.num_classes == 2 else self.num_classes
