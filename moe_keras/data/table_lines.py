@@ -7,6 +7,9 @@ from typing import TextIO
 
 import numpy as np
 
+# Of lines that are held at once: a piece of a wide table is of fewer rows.
+MOST_CHARACTERS = 2**24
+
 
 class Lines:
     """The lines of a file, with their number; some can be given back.
@@ -29,11 +32,13 @@ class Lines:
         return line
 
     def take(self, most: int) -> list[str]:
-        """The next lines, fewer at the end of the file."""
+        """The next lines, fewer at the end of the file and of long ones."""
         found: list[str] = []
+        characters = 0
         for line in self:
             found.append(line)
-            if len(found) == most:
+            characters += len(line)
+            if len(found) == most or characters >= MOST_CHARACTERS:
                 break
         return found
 

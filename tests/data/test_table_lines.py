@@ -103,6 +103,18 @@ def test_lines_can_be_given_back():
     assert (lines.count, lines.take(2)) == (3, [])
 
 
+def test_few_long_lines_are_taken_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("moe_keras.data.table_lines.MOST_CHARACTERS", 20)
+    lines = Lines(io.StringIO("12345678\n" * 5))
+    assert [len(lines.take(4)) for _ in range(3)] == [3, 2, 0]
+    # A line that is longer than all that is taken comes alone.
+    (tmp_path / "wide.csv").write_text("a,b\n" + f"1,{'x' * 30}\n" * 3)
+    source = open_table(tmp_path / "wide.csv")
+    chunks = list(source.chunks(numbers=["a"]))
+    assert [chunk.start for chunk in chunks] == [0, 1, 2]
+    assert [chunk.columns["a"].tolist() for chunk in chunks] == [[1.0]] * 3
+
+
 def test_places_hold_through_plain_and_other_pieces(tmp_path, monkeypatch):
     """Plain, quoted over two lines, with a blank line, and plain again."""
     monkeypatch.setattr(table_csv, "CHUNK_ROWS", 2)

@@ -119,7 +119,8 @@ class TextFeatures(keras.layers.Layer):
             "`inputs` must be (B, T).",
             input_shape=tuple(input_shape),
         )
-        self.ratios = self.embeddings = None
+        self.ratios: Any = None
+        self.embeddings = None
         if self.num_classes is not None:
             self.ratios = self.add_weight(
                 (self.ratio_buckets, self._columns()),
@@ -151,19 +152,20 @@ class TextFeatures(keras.layers.Layer):
             ValueError: without `num_classes`, labels or texts, and for a layer
                 that is not built.
         """
+        classes = self.num_classes
         require(
-            self.built and self.num_classes is not None,
+            self.built and classes is not None,
             OWNER,
             "`adapt` needs a layer that is built, with `num_classes`.",
             built=self.built,
-            num_classes=self.num_classes,
+            num_classes=classes,
         )
-        counts = PresenceCounts(self.num_classes)
-        for texts, classes in batches_of(ids, labels):
+        counts = PresenceCounts(classes or 0)
+        for texts, own in batches_of(ids, labels):
             places = ngram_buckets(
                 ops.convert_to_tensor(texts), self.max_order, self.ratio_buckets
             )
-            counts.add(ops.convert_to_numpy(distinct(places)), classes)
+            counts.add(ops.convert_to_numpy(distinct(places)), own)
         known, found = counts.frequent(1, self.ratio_buckets)
         ratios = np.zeros(self.ratios.shape, "float32")
         ratios[known] = log_ratios(found, ALPHA).reshape(len(known), -1)
