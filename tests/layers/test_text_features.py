@@ -142,7 +142,7 @@ def test_sureness_is_that_of_the_loop(num_classes):
     # All else is as without.
     plain = TextFeatures(50, 3)
     plain.build((None, None))
-    plain.set_weights([layer.embeddings])
+    plain.set_weights([numpy_of(layer.embeddings)])
     seen = numpy_of(layer(new))
     assert_close(np.delete(seen, 3, axis=1), plain(new))
     assert seen.shape == (9, 7)
