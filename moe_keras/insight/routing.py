@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from moe_keras.data.lengths import text_lengths
 from moe_keras.errors import require
 from moe_keras.layers import ExpertBank, MixtureOfExperts, record_gates
 from moe_keras.layers.gate import Gate
@@ -24,6 +25,11 @@ def collect_gates(
     Returns:
         By the layer's name, float `(N, ..., E)`; empty where no layer gates.
     """
+    lengths = text_lengths(inputs)
+    order = None
+    if lengths is not None:
+        order = np.argsort(lengths, kind="stable")
+        inputs = inputs[order]
     batches: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(keras.tree.flatten(inputs)[0]), batch_size):
         place = slice(start, start + batch_size)
@@ -36,7 +42,11 @@ def collect_gates(
             batches.setdefault(name, []).append(
                 keras.ops.convert_to_numpy(gates)
             )
-    return {name: np.concatenate(parts) for name, parts in batches.items()}
+    found = {name: np.concatenate(parts) for name, parts in batches.items()}
+    if order is not None:
+        back = np.argsort(order)
+        found = {name: gates[back] for name, gates in found.items()}
+    return found
 
 
 def expert_names(model: keras.Model) -> dict[str, list[str]]:

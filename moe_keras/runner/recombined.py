@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from moe_keras.data import Split
+from moe_keras.data.lengths import in_order_of_length
 from moe_keras.errors import require
 from moe_keras.insight.routing import names_of
 from moe_keras.layers import LogitFusion, MixtureOfExperts
@@ -60,7 +61,9 @@ def ask_experts(model: keras.Model, split: Split) -> Opinions:
         model=model.name,
         fusions=[type(layer.fusion).__name__ for layer in mixtures],
     )
-    logits = predict_experts(model, split.inputs, BATCH_SIZE)
+    logits = in_order_of_length(
+        lambda rows: predict_experts(model, rows, BATCH_SIZE), split.inputs
+    )
     (mixture,) = mixtures
     return Opinions(
         tuple(names_of(mixture)),

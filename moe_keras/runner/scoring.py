@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from moe_keras.data import Split
+from moe_keras.data.lengths import in_order_of_length
 from moe_keras.errors import require
 from moe_keras.insight import classification_scores, risk_scores
 from moe_keras.layers import record_gates
@@ -59,8 +60,9 @@ def predict(model: keras.Model, split: Split, classes: int) -> np.ndarray:
     _check_fit(model, split, classes)
     # TensorFlow takes the functions of several models for one that changes.
     with without_log("tensorflow", "triggered tf.function retracing"):
-        predicted = model.predict(
-            split.inputs, batch_size=BATCH_SIZE, verbose=0
+        predicted = in_order_of_length(
+            lambda rows: model.predict(rows, batch_size=BATCH_SIZE, verbose=0),
+            split.inputs,
         )
     require(
         np.isfinite(predicted).all(),

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from moe_keras.data.lengths import text_lengths
 from moe_keras.errors import is_count, require
 from moe_keras.training.augment import Draws, augment, draw
 from moe_keras.training.recipe_parts import Augmentation
@@ -59,7 +60,7 @@ class InputPipeline:
         self.inputs, self.labels = inputs, labels
         self.batch_size, self.seed = batch_size, seed
         self.augmentation = augmentation
-        self._lengths = _lengths_of(inputs) if by_length else None
+        self._lengths = text_lengths(inputs) if by_length else None
         self._plans: dict[int, tuple[np.ndarray, Draws]] = {}
         self._lock = threading.Lock()
 
@@ -146,13 +147,6 @@ class InputPipeline:
             .map(load, num_parallel_calls=2, deterministic=True)
             .prefetch(AHEAD)
         )
-
-
-def _lengths_of(inputs: Any) -> np.ndarray | None:
-    """Of texts `(N,)`, how long each is; None for other inputs."""
-    if not isinstance(inputs, np.ndarray) or inputs.dtype.kind != "O":
-        return None
-    return np.array([len(text) for text in inputs])
 
 
 def _by_length(
