@@ -8,14 +8,7 @@ import sys
 import keras
 import pytest
 
-from benchmarks import (
-    input_pipeline,
-    multi_task,
-    page,
-    search,
-    selection,
-    staged,
-)
+from benchmarks import input_pipeline, multi_task, page, selection
 from benchmarks.timing import ratio, summary, time_in_turn
 
 on_tensorflow = pytest.mark.skipif(
@@ -66,9 +59,7 @@ def test_quick_run():
 
 
 @on_tensorflow
-@pytest.mark.parametrize(
-    "benchmark", [input_pipeline, multi_task, search, selection, staged]
-)
+@pytest.mark.parametrize("benchmark", [input_pipeline, multi_task, selection])
 def test_each_page_shows_the_results(benchmark):
     text = benchmark.PAGE.read_text()
     assert page.put(text, benchmark.table(results_of(benchmark))) == text
@@ -110,7 +101,6 @@ def test_a_quick_run_of_the_pipelines_benchmark():
 def test_quick_runs_of_benchmarks_that_train():
     assert "| the true chances |" in quick_run(multi_task)
     assert "| 15% |" in quick_run(selection)
-    assert "| risk | found |" in quick_run(search)
 
 
 @on_tensorflow
@@ -125,36 +115,6 @@ def test_a_cell_of_several_targets_by_hand():
     spread = (sum((value - mean) ** 2 for value in found) / 2) ** 0.5
     assert f"| {mean:.4f} ({spread:.4f}) |" in text
     assert len({entry["seed"] for entry in results["entries"]}) == 3
-
-
-@on_tensorflow
-def test_searches_beat_the_defaults_within_their_cost():
-    results = results_of(search)
-    assert [entry["task"] for entry in results["entries"]] == [
-        *("image", "sentiment", "risk")
-    ]
-    for entry in results["entries"]:
-        found, default = entry["found"], entry["default"]
-        assert entry["trials"] <= 12
-        assert not entry["default_tried"]
-        assert entry["longest_trial_s"] <= 180
-        assert found["multiply_adds"] <= default["multiply_adds"]
-        assert found["log_loss"] <= default["log_loss"]
-    seconds = results["workers"]["seconds"]
-    assert seconds["1"] >= 1.5 * seconds["2"]
-
-
-@on_tensorflow
-def test_a_cell_of_the_trainings_by_hand():
-    results = json.loads(staged.RESULTS.read_text())
-    found = [
-        100 * row["accuracy"]
-        for row in results["test"]
-        if row["contestant"] == "joint"
-    ]
-    mean = sum(found) / 3
-    spread = (sum((value - mean) ** 2 for value in found) / 2) ** 0.5
-    assert f"| {mean:.2f} ± {spread:.2f} |" in staged.PAGE.read_text()
 
 
 @on_tensorflow
