@@ -166,6 +166,7 @@ FLIPS = {
                 "num_experts": 3,
                 "kernel_sizes": (2, 3),
                 "activation": "tanh",
+                "pooling": ("max", "mean"),
                 "output_units": 4,
                 "output_activation": "tanh",
                 "dropout": 0.5,
