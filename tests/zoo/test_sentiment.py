@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 
+from moe_keras.insight import collect_gates
 from moe_keras.layers import (
     AttentionExpert,
     EmbeddedExperts,
     NGramExpert,
     RecurrentExpert,
     SequenceConvExpert,
+    TextFeatures,
     record_gates,
 )
 from moe_keras.ops.word_vectors import cooccurrence_vectors
@@ -308,3 +310,26 @@ def test_word_vectors_begin_with_what_stands_near_what():
     )
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(table, expected, atol=1e-5)
+
+
+def test_the_gate_begins_with_how_sure_words_are():
+    texts, labels = reviews()
+    model = build(experts={"conv": [CONV] * 2}, gate_ratios=True)
+    features = model.get_layer("moe").gate.features
+    alone = TextFeatures(num_classes=2, max_order=features.max_order)
+    alone.build((None, None))
+    alone.adapt(numpy_of(ids_of(model, texts)), labels)
+    ratios = numpy_of(features.ratios)
+    np.testing.assert_allclose(ratios, numpy_of(alone.ratios), atol=1e-6)
+    assert np.abs(ratios).max() > 0
+
+
+def test_gates_are_collected_in_the_order_of_the_texts():
+    model = randomize(build(experts=ALL_KINDS))
+    texts = np.array(reviews()[0][:40], dtype=object)
+    # The first ones are cut, so that they are not in order of their lengths.
+    texts[::3] = [text[:9] for text in texts[::3]]
+    expected = numpy_of(model.get_layer("moe").gate(ids_of(model, texts)))
+    found = collect_gates(model, texts, batch_size=7)["gating"]
+    assert_close(found, expected)
+    assert np.abs(found - expected[::-1]).max() > 1e-3
