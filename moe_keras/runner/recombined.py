@@ -82,9 +82,9 @@ def recombine(
         how: `"uniform"`: all with equal weights, in the model's own pool;
             `"stacking"`: by a logistic regression of their logits (Wolpert,
             1992, Neural Networks 5(2)); else the name of an expert, which
-            speaks alone, or names of several, with equal weights. The
-            regression, and the temperature of the others, are fitted to
-            `held_out`.
+            speaks alone, or of a bank, for all its experts, or several names,
+            with equal weights. The regression, and the temperature of the
+            others, are fitted to `held_out`.
         held_out: of rows that no expert was trained on.
         rows: what to predict. If they are `held_out` itself, stacking is fitted
             to nine tenths of them, in turn, and predicts the tenth.
@@ -93,7 +93,7 @@ def recombine(
         float `(N, C)`.
 
     Raises:
-        ValueError: for a name that no expert has.
+        ValueError: for a name that no expert has, nor a bank.
     """
     if how == "stacking":
         return _stack(held_out, rows)
@@ -111,15 +111,24 @@ def _names(
     """The experts that have a say."""
     if how == "uniform":
         return experts
-    names = (how,) if isinstance(how, str) else tuple(how)
+    asked = (how,) if isinstance(how, str) else tuple(how)
+    found = [
+        {
+            one
+            for one in experts
+            if one in (name, f"{name} {one.rpartition(' ')[2]}")
+        }
+        for name in asked
+    ]
     require(
-        names and set(names) <= set(experts),
+        bool(found) and all(found),
         OWNER,
-        "`recombine` must be 'uniform', 'stacking', or names of experts.",
+        "`recombine` must be 'uniform', 'stacking', or names of experts or "
+        "banks.",
         recombine=how,
         experts=experts,
     )
-    return names
+    return tuple(one for one in experts if one in set().union(*found))
 
 
 def _average(opinions: Opinions, names: Sequence[str]) -> np.ndarray:

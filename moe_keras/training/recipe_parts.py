@@ -208,8 +208,8 @@ class Baseline(Part):
             kind; see `dense_twin`.
         arguments: the builder's arguments that differ from the model's; with
             `variant` among them they are all that it gets.
-        recombine: `"uniform"`, `"stacking"`, the name of an expert, or names of
-            several: what the experts of the trained model are without its gate.
+        recombine: `"uniform"`, `"stacking"`, the name of an expert or a bank,
+            or several: what the experts of the model are without its gate.
             Nothing is trained for it; see `moe_keras.runner.recombined`.
         outside: a name in `OUTSIDE`: a model of others, `"nb_svm"` and
             `"tfidf_logistic"` for texts, the rest for tables. They are not

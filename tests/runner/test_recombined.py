@@ -90,6 +90,16 @@ def test_an_expert_alone(name, place):
     np.testing.assert_allclose(found(name, model), expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("how", ["pair", ["pair 1", "pair"]])
+def test_a_bank_alone(how):
+    model = network()
+    given, wanted = (
+        logits_of(model, s)[:, :2].mean(axis=1) for s in (HELD_OUT, OTHERS)
+    )
+    expected = with_best_temperature(given, wanted)
+    np.testing.assert_allclose(found(how, model), expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("pool", ["logarithmic", "linear"])
 def test_equal_weights(pool):
     model = network(pool)
@@ -136,6 +146,8 @@ def test_what_is_refused():
     asked = ask_experts(network(), OTHERS)
     with pytest.raises(ValueError, match=r"pair_7.*\('pair 0', 'pair 1'"):
         recombine("pair_7", asked, asked)
+    with pytest.raises(ValueError, match="names of experts or banks"):
+        recombine(["lone", ""], asked, asked)
     with pytest.raises(ValueError, match=r"LogitFusion.*WeightedFusion"):
         ask_experts(network(fusion=WeightedFusion()), OTHERS)
 
