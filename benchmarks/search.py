@@ -2,27 +2,25 @@
 
 Of each task a part of a real data set: Fashion-MNIST, IMDB reviews, Taiwan's
 credit cards. The budget is what the default costs. The default is trained in
-the same way as the trials, with three learning rates, and the best of them
+the same way as the trials, with four learning rates, and the best of them
 counts. As the best of many looks better than it is, both are then trained with
 two new seeds. All scores are of validation rows; the test rows are not read.
 
-With `--workers`, instead: how long eight trials take one process and two, each
-of one thread.
+With `--workers`, instead: how long one process takes, and two.
 """
 
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks import machine, page
+from benchmarks.search_workers import time_workers, workers_line
 from moe_keras.data import Dataset, load_dataset
 from moe_keras.search import Budget, SearchResult, tune
 from moe_keras.search.hypermodels import (
@@ -41,17 +39,48 @@ HYPERMODELS: dict[str, type[MoEHyperModel]] = {
     "sentiment": SentimentMoEHyperModel,
     "risk": RiskMoEHyperModel,
 }
-# By task: training rows and epochs of each training.
-SIZES = {"image": (6_000, 4), "sentiment": (4_000, 3), "risk": (10_000, 4)}
-RATES = (2**-10, 2**-9, 2**-8)
-TRIALS, NEW_SEEDS = 12, (1, 2)
-PARALLEL_TRIALS = 8
+RATES = (2**-10, 2**-9, 2**-8, 2**-7)
+TRIALS, NEW_SEEDS = 12, (2, 3)
 DATA_DIR = "MOE_KERAS_DATA_DIR"
 MADE_UP = {
     "image": "digits",
     "sentiment": "synthetic_reviews",
     "risk": "synthetic_credit",
 }
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a task is searched.
+
+    Attributes:
+        rows: of training.
+        epochs: of each training.
+        seeds: trainings of each trial, at most 2.
+        only: narrows the space.
+    """
+
+    rows: int
+    epochs: int
+    seeds: int = 1
+    only: dict[str, list[Any]] = field(default_factory=dict)
+
+
+# So few rows of images score by chance: each trial is the mean of two.
+SETUPS = {
+    "image": Setup(
+        rows=6_000,
+        epochs=4,
+        seeds=2,
+        only={
+            "kinds": ["conv", "residual", "separable", "mixed"],
+            "learning_rate": list(RATES[1:]),
+        },
+    ),
+    "sentiment": Setup(rows=4_000, epochs=3),
+    "risk": Setup(rows=10_000, epochs=4),
+}
+QUICK = Setup(rows=200, epochs=1)
 
 
 def load(task: str, folders: dict[str, str | None]) -> tuple[Dataset, Any]:
@@ -92,36 +121,40 @@ def compare(
     task: str, data: Dataset, base: Any, quick: bool, out: Path
 ) -> tuple[dict[str, Any], SearchResult]:
     """Search, train the default, and train both anew."""
-    rows, epochs = (200, 1) if quick else SIZES[task]
-    trials, seeds = (2, NEW_SEEDS[:1]) if quick else (TRIALS, NEW_SEEDS)
-    small = limit_training_rows(replace(data, test=None), rows)
-    usual = default_of(HYPERMODELS[task])(small, base=base, epochs=epochs)
+    setup = QUICK if quick else SETUPS[task]
+    small = limit_training_rows(replace(data, test=None), setup.rows)
+    usual = default_of(HYPERMODELS[task])(small, base=base, epochs=setup.epochs)
     tried = {
-        rate: usual.train({"learning_rate": rate}, out / f"default_{rate}")
+        rate: _mean(
+            usual.train({"learning_rate": rate}, out / f"default_{rate}", seed)
+            for seed in range(setup.seeds)
+        )
         for rate in (RATES[:1] if quick else RATES)
     }
     rate = min(tried, key=lambda one: tried[one]["log_loss"])
-    limit = tried[rate]["active_multiply_adds"]
     found = tune(
         base or task,
         small,
-        Budget(max_multiply_adds=limit),
+        Budget(max_multiply_adds=tried[rate]["active_multiply_adds"]),
+        only=setup.only,
         method="bayesian",
-        trials=trials,
-        epochs=epochs,
+        trials=2 if quick else TRIALS,
+        epochs=setup.epochs,
+        seeds=setup.seeds,
         out=out / "search",
     )
     best = found.best
-    space = HYPERMODELS[task](small, base=base, epochs=epochs)
+    space = HYPERMODELS[task](small, base=base, epochs=setup.epochs)
+    seeds = NEW_SEEDS[:1] if quick else NEW_SEEDS
     again = {
-        "default": [
+        "default": _mean(
             usual.train({"learning_rate": rate}, out / "again", seed)
             for seed in seeds
-        ],
-        "found": [
+        ),
+        "found": _mean(
             space.train(best.values, out / "again_found", seed)
             for seed in seeds
-        ],
+        ),
     }
     defaults = usual.recipe({"learning_rate": rate}).builder.arguments
     return {
@@ -129,7 +162,9 @@ def compare(
         "data": data.name,
         "rows": len(small.train),
         "validation_rows": len(small.validation),
-        "epochs": epochs,
+        "epochs": setup.epochs,
+        "seeds": setup.seeds,
+        "only": setup.only,
         "trials": len(found.trials),
         "rejected": found.rejected,
         "default_tried": any(
@@ -152,8 +187,18 @@ def compare(
     }, found
 
 
+def _mean(scores: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The first one's, with the means of what differs between seeds."""
+    scores = list(scores)
+    means = {
+        name: fmean(one[name] for one in scores)
+        for name in ("log_loss", "accuracy")
+    }
+    return {**scores[0], **means}
+
+
 def _entry(
-    first: dict[str, Any], again: list[dict[str, Any]], rate: float
+    first: dict[str, Any], again: dict[str, Any], rate: float
 ) -> dict[str, Any]:
     return {
         "log_loss": round(first["log_loss"], 4),
@@ -161,44 +206,15 @@ def _entry(
         "multiply_adds": first["active_multiply_adds"],
         "parameters": first["parameters"],
         "learning_rate": rate,
-        "new_log_loss": round(fmean(one["log_loss"] for one in again), 4),
-        "new_accuracy": round(fmean(one["accuracy"] for one in again), 4),
+        "new_log_loss": round(again["log_loss"], 4),
+        "new_accuracy": round(again["accuracy"], 4),
     }
-
-
-def time_workers(folder: str | None, out: Path) -> dict[str, Any]:
-    """Seconds of the same search with one process and with two."""
-    rows, epochs = SIZES["image"]
-    seconds = {}
-    for workers in (1, 2):
-        command = [
-            *(sys.executable, "-m", "moe_keras", "tune", "image"),
-            *("--data", "tfds:fashion_mnist", "--data-dir", str(folder)),
-            *("--limit", str(rows), "--epochs", str(epochs)),
-            *("--trials", str(PARALLEL_TRIALS), "--method", "random"),
-            *("--max-multiply-adds", "2e6", "--threads", "1", "--fresh"),
-            *("--workers", str(workers), "--out", str(out / str(workers))),
-        ]
-        start = time.perf_counter()
-        subprocess.run(command, check=True, cwd=page.ROOT)
-        seconds[str(workers)] = round(time.perf_counter() - start, 1)
-    return {"trials": PARALLEL_TRIALS, "seconds": seconds}
-
-
-def workers_line(found: dict[str, Any]) -> str:
-    """The seconds as a sentence."""
-    one, two = (found["seconds"][key] for key in ("1", "2"))
-    return (
-        f"{found['trials']} trials on images took one process {one:.0f} s and "
-        f"two {two:.0f} s, so {one / two:.2f} times as long; one thread each, "
-        "starting included."
-    )
 
 
 def table(results: dict[str, Any]) -> str:
     """The results as markdown."""
     head = (
-        *("task", "model", "multiply-adds", "parameters", "log-loss, seed 0"),
+        *("task", "model", "multiply-adds", "parameters", "log-loss, search"),
         *("log-loss, new seeds", "accuracy, new seeds"),
     )
     lines = [
@@ -217,22 +233,29 @@ def table(results: dict[str, Any]) -> str:
     notes = [
         f"- {entry['task']}: {entry['rows']:,} rows of {entry['data']}, "
         f"{entry['epochs']} epochs, {entry['validation_rows']:,} validation "
-        f"rows; {entry['rejected']} models were above the budget; the longest "
-        f"trial took {entry['longest_trial_s']} s. Found: "
-        + ", ".join(f"{k} {v}" for k, v in entry["found"]["values"].items())
-        + f". The default's rate: {entry['default']['learning_rate']}."
+        f"rows, trainings of a trial: {entry['seeds']}; refused for their "
+        f"cost: {entry['rejected']}; the longest trial took "
+        f"{entry['longest_trial_s']} s. Found: {named(found['values'])}. The "
+        f"default's rate: {entry['default']['learning_rate']}."
         for entry in results["entries"]
+        for found in [entry["found"]]
     ]
+    if "workers" in results:
+        notes.append(f"- {workers_line(results['workers'])}")
     where = results["machine"]
     return "\n\n".join(
         [
             page.table(head, lines),
             "\n".join(notes),
-            *([workers_line(results["workers"])] * ("workers" in results)),
             f"{where['device']}, {where['cores']} cores, one thread; commit "
             f"{where['commit']}.",
         ]
     )
+
+
+def named(values: dict[str, Any]) -> str:
+    """Names with their values."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def main() -> None:
