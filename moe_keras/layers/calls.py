@@ -1,6 +1,8 @@
 """Small helpers for layers that call other layers."""
 
 import inspect
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -13,9 +15,16 @@ def call_with(layer: keras.layers.Layer, inputs: Any, **context: Any) -> Any:
     Keras hands `training` on by itself, but not where a layer's `call` is
     entered directly, as `stateless_call` does. What is None is left out.
     """
-    known = inspect.signature(layer.call).parameters
+    # Of a method, the function: it outlives the layer, and all have one.
+    known = _names(getattr(layer.call, "__func__", layer.call))
     given = {k: v for k, v in context.items() if k in known and v is not None}
     return layer(inputs, **given)
+
+
+@lru_cache(maxsize=256)
+def _names(function: Callable[..., Any]) -> frozenset[str]:
+    """A function's arguments; to find them takes longer than small layers."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 def cast_floats(tensor: Any, dtype: str) -> Any:

@@ -63,7 +63,7 @@ class ProductBank(ExpertBank):
         mask: Any = None,
         training: bool | None = None,
     ) -> Any:
-        return self.formula(rows, expert, ops.matmul, training)
+        return self.formula(rows, expert, kernels.product, training)
 
     def run_all(
         self, rows: Any, mask: Any = None, training: bool | None = None

@@ -5,6 +5,8 @@ from typing import Any
 
 from keras import ops
 
+from moe_keras.ops import kernels
+
 
 def feed_forward(
     rows: Any,
@@ -67,7 +69,7 @@ def gate_linear(values: Any, activation: Callable[[Any], Any]) -> Any:
     Returns:
         float `(..., H)`.
     """
-    activated, linear = ops.split(values, 2, axis=-1)
+    activated, linear = kernels.halves(values)
     return activation(activated) * linear
 
 

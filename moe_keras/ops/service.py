@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from moe_keras.ops import kernels
+
 # Stands for minus infinity where 0 * inf would give NaN gradients: exp of it
 # is 0, and no sum with a logit or with noise moves it.
 LOWEST = -1e30
@@ -24,8 +26,7 @@ def exclude(logits: Any, in_service: Any) -> Any:
 
 def finite_rows(rows: Any) -> Any:
     """Bool `(...)`: which rows of `(..., D)` hold finite numbers only."""
-    # Not `isfinite`, which exporters know less well; NaN is not below.
-    return ops.all(ops.less(ops.abs(rows), float("inf")), axis=-1)
+    return kernels.finite_rows(rows)
 
 
 def clear_rows(rows: Any, good: Any) -> Any:

@@ -134,3 +134,65 @@ def test_weigh_sums_each_rows_weighted_values(rows):
         for choice in range(3):
             expected[row] += weights[row, choice] * values[row, choice]
     assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("count", [0, 1, 6])
+def test_invert_says_where_each_number_stands(count):
+    order = np.random.default_rng(count).permutation(count).astype("int32")
+    places = numpy_of(kernels.invert(ops.convert_to_tensor(order)))
+    np.testing.assert_array_equal(order[places], np.arange(count))
+
+
+@pytest.mark.parametrize("found", [(1, 1, 1, 1), (1, 0, 1, 0), (0, 0, 0, 0)])
+def test_take_or_zeros(found):
+    rows, places = draw(5, 3), np.asarray([4, 9, 0, 2], "int32")
+    found = np.asarray(found, "bool")
+    places = np.where(found, np.minimum(places, 4), places)
+    actual = kernels.take_or_zeros(
+        *map(ops.convert_to_tensor, (rows, places, found))
+    )
+    expected = [
+        rows[place] if there else np.zeros(3)
+        for place, there in zip(places, found, strict=True)
+    ]
+    assert_close(actual, np.asarray(expected))
+
+
+LARGE = np.finfo("float32").max
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 3), (2, 4, 3)])
+def test_finite_rows(shape):
+    rows = draw(*shape)
+    expected = np.ones(shape[:-1], bool)
+    if rows.size:
+        # Large values are finite, and so is their row.
+        rows[..., 0, :] = LARGE, LARGE, -LARGE
+        for place, broken in enumerate((np.nan, np.inf, -np.inf)):
+            rows[..., place + 1, place] = broken
+            expected[..., place + 1] = False
+    actual = numpy_of(kernels.finite_rows(ops.convert_to_tensor(rows)))
+    assert actual.dtype == bool
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("dtypes", [("float32",) * 2, ("float32", "bfloat16")])
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (2, 5, 4)])
+def test_product(shape, dtypes):
+    # Small integers, which bfloat16 holds.
+    rows, kernel = np.round(draw(*shape)), np.round(draw(4, 3, seed=1))
+    actual = kernels.product(
+        *(
+            ops.cast(ops.convert_to_tensor(tensor), dtype)
+            for tensor, dtype in zip((rows, kernel), dtypes, strict=True)
+        )
+    )
+    assert keras.backend.standardize_dtype(actual.dtype) == "float32"
+    assert_close(actual, rows @ kernel)
+
+
+def test_halves():
+    values = draw(2, 3, 8)
+    first, second = kernels.halves(ops.convert_to_tensor(values))
+    assert_close(first, values[..., :4])
+    assert_close(second, values[..., 4:])

@@ -35,6 +35,12 @@
     `rows[p]` for each place, zeros where bool `found` is False.
 `weigh(weights, values)`
     `(N, K), (N, K, U) -> (N, U)`: each row's values times weights, summed.
+`finite_rows(rows)`
+    Bool `(...)`: which rows of `(..., D)` hold finite numbers only.
+`product(rows, kernel)`
+    `rows @ kernel`, with what eager calls of `keras.ops` cost left out.
+`halves(values)`
+    The two halves of the last axis, in the same way.
 `run_nonempty(function, group)`
     `function(*group)` for a tuple of tensors that share their first axis; where
     they have no row, on one row of zeros, and the result has no row.
@@ -75,6 +81,9 @@ take_or_zeros = _kernels.take_or_zeros
 with_adjoint = _kernels.with_adjoint
 run_nonempty = _kernels.run_nonempty
 require_true = _kernels.require_true
+finite_rows = _kernels.finite_rows
+product = _kernels.product
+halves = _kernels.halves
 top_k = _kernels.top_k
 grouped_matmul = _kernels.grouped_matmul
 in_one_product = _kernels.in_one_product

@@ -8,6 +8,7 @@ needs concrete sizes and works outside of compilation only.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from keras import ops
 
 from moe_keras.ops.kernels import jax_tiles
 
@@ -82,6 +83,19 @@ def run_nonempty(function, group):
 def require_true(condition, message):
     if not isinstance(condition, jax.core.Tracer) and not condition:
         raise ValueError(message)
+
+
+def finite_rows(rows):
+    # Not `isfinite`, which exporters know less well; NaN is not below.
+    return ops.all(ops.less(ops.abs(rows), float("inf")), axis=-1)
+
+
+def product(rows, kernel):
+    return ops.matmul(rows, kernel)
+
+
+def halves(values):
+    return ops.split(values, 2, axis=-1)
 
 
 def top_k(scores, k):
