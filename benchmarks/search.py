@@ -152,8 +152,8 @@ def table(results: dict[str, Any]) -> str:
         f"- {entry['task']}: {entry['rows']:,} rows of {entry['data']}, "
         f"{entry['epochs']} epochs, {entry['validation_rows']:,} validation "
         f"rows; refused for their cost: {entry['rejected']}; the longest trial "
-        f"took {entry['longest_trial_s']} s. Found: {named(found['values'])}. The "
-        f"default's rate: {entry['default']['learning_rate']}."
+        f"took {entry['longest_trial_s']} s. Found: {named(found['values'])}. "
+        f"The default's rate: {entry['default']['learning_rate']}."
         for entry in results["entries"]
         for found in [entry["found"]]
     ]
