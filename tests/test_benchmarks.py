@@ -8,7 +8,7 @@ import sys
 import keras
 import pytest
 
-from benchmarks import input_pipeline, multi_task, page, selection
+from benchmarks import input_pipeline, multi_task, page, selection, staged
 from benchmarks.timing import ratio, summary, time_in_turn
 
 on_tensorflow = pytest.mark.skipif(
@@ -59,7 +59,9 @@ def test_quick_run():
 
 
 @on_tensorflow
-@pytest.mark.parametrize("benchmark", [input_pipeline, multi_task, selection])
+@pytest.mark.parametrize(
+    "benchmark", [input_pipeline, multi_task, selection, staged]
+)
 def test_each_page_shows_the_results(benchmark):
     text = benchmark.PAGE.read_text()
     assert page.put(text, benchmark.table(results_of(benchmark))) == text
@@ -134,3 +136,16 @@ def test_greedy_and_genetic_selection_are_near_the_best():
     for smaller, larger in itertools.pairwise([*ratios, 1.0]):
         assert smaller < larger + 0.02
     assert ratios[0] < ratios[-1]
+
+
+@on_tensorflow
+def test_a_cell_of_the_trainings_by_hand():
+    results = json.loads(staged.RESULTS.read_text())
+    found = [
+        100 * row["accuracy"]
+        for row in results["test"]
+        if row["contestant"] == "joint"
+    ]
+    mean = sum(found) / 3
+    spread = (sum((value - mean) ** 2 for value in found) / 2) ** 0.5
+    assert f"| {mean:.2f} ± {spread:.2f} |" in staged.PAGE.read_text()
