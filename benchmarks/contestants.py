@@ -37,6 +37,18 @@ class GatedBlock(keras.layers.Layer):
         return self.out(self.activation(first) * second)
 
 
+class Reading(keras.layers.Layer):
+    """The sum of a bank's weights: each is read once, and nothing is made."""
+
+    def __init__(self, bank: keras.layers.Layer):
+        super().__init__()
+        self.bank = bank
+        self.built = True
+
+    def call(self, inputs):
+        return sum(ops.sum(weight) for weight in self.bank.trainable_weights)
+
+
 def draw(rows: int, seed: int = 0) -> np.ndarray:
     """Standard normal rows `(rows, WIDTH)`."""
     random = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import math
 from collections.abc import Iterator
 
 import keras
@@ -28,6 +29,7 @@ PEER_SIZES = (
     (4096, 8, 1),
 )
 QUICK_PEER_SIZES = ((128, 8, 2), (128, 8, 1))
+READ_SIZES = ((4096, 8, 2), (4096, 32, 2), (1024, 64, 2), (4096, 256, 2))
 GROWTH = (8, 16, 32, 64, 128, 256)
 TOLERANCE = 1e-4
 
@@ -64,6 +66,27 @@ def _against(size: dict, activation: str, backward: bool, quick: bool) -> dict:
     times = time_in_turn(runs, repeats_of(rows, top_k, quick))
     _clear()
     return {"dispatch": layer.resolve_dispatch(rows), **summary(times, "limit")}
+
+
+def reading(quick: bool) -> Iterator[dict]:
+    """How long it takes only to read the kernels of all experts, once."""
+    for rows, experts, top_k in QUICK_SIZES if quick else READ_SIZES:
+        (bank,) = field.mixture(rows, experts, top_k).experts
+        to_limit = field.limit(rows, top_k, "relu")
+        runs = {
+            "limit": field.runner(*to_limit, False),
+            "reading": field.runner(field.Reading(bank), to_limit[1], False),
+        }
+        times = time_in_turn(runs, repeats_of(rows, top_k, quick))
+        _clear()
+        numbers = sum(math.prod(w.shape) for w in bank.trainable_weights)
+        yield {
+            "rows": rows,
+            "experts": experts,
+            "top_k": top_k,
+            "megabytes": round(4 * numbers / 1e6),
+            **summary(times, "limit"),
+        }
 
 
 def growth(quick: bool) -> Iterator[dict]:

@@ -33,6 +33,7 @@ def tables(results: dict) -> str:
         parts += [f"## {backend.capitalize()}", _where(found["machine"])]
         for title, make, key in (
             ("Over the limit", _limit, "limit"),
+            ("Only reading the kernels", _reading, "reading"),
             ("Growth with the number of experts", _growth, "growth"),
             ("Beside others", _peers, "peers"),
         ):
@@ -74,6 +75,21 @@ def _limit(entries: list[dict]) -> str:
         "ours ms",
         "ours / limit",
     )
+    return table(head, rows)
+
+
+def _reading(entries: list[dict]) -> str:
+    rows = [
+        (
+            _size(entry),
+            entry["megabytes"],
+            entry["limit"]["ms"],
+            entry["reading"]["ms"],
+            _ratio(entry["reading"]["ratio"]),
+        )
+        for entry in _measured(entries)
+    ]
+    head = ("rows, E, k", "MB", "limit ms", "reading ms", "reading / limit")
     return table(head, rows)
 
 

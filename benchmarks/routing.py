@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BACKENDS = ("tensorflow", "jax", "torch")
-PARTS = ("limit", "growth", "peers")
+PARTS = ("limit", "reading", "growth", "peers")
 
 
 def main() -> None:
@@ -122,6 +122,7 @@ def _work(arguments: argparse.Namespace) -> None:
 
     measurements = {
         "limit": measure.against_limit,
+        "reading": measure.reading,
         "growth": measure.growth,
         "peers": measure.peers,
     }
