@@ -18,7 +18,7 @@ SLOW = {
     "::test_hostile_texts_are_served_without_this_package[300-8]",
     "tests/layers/test_blocks.py::test_saved_model_of_any_length",
     "tests/layers/test_dispatches.py::test_static_dispatches_compile[capacity]",
-    "tests/layers/test_embedded_experts.py"
+    "tests/layers/test_embedded_experts_training.py"
     "::test_a_mixture_of_hashed_texts_learns",
     "tests/layers/test_feature_gating.py::test_a_mixture_of_texts_is_trained",
     "tests/layers/test_forest_expert.py::test_in_a_mixture_and_a_saved_model",

@@ -1,6 +1,5 @@
-"""The wheel holds what it should, and the files of the project agree."""
+"""The wheel holds what it should, and works where it is installed."""
 
-import configparser
 import email
 import os
 import re
@@ -10,89 +9,13 @@ import subprocess
 import sys
 import venv
 import zipfile
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from moe_keras import __version__
+from tests.project import ROOT, by_name, lines, requirements, setup_cfg
 from tests.zoo.presets.tiny import save_tiny
-
-ROOT = Path(__file__).resolve().parents[1]
-
-# setuptools drops what it does not know, without a word.
-KNOWN_KEYS = {
-    "metadata": {
-        *(
-            "name",
-            "version",
-            "url",
-            "download_url",
-            "project_urls",
-            "author",
-            "author_email",
-        ),
-        *(
-            "maintainer",
-            "maintainer_email",
-            "classifiers",
-            "license",
-            "license_files",
-        ),
-        *(
-            "description",
-            "long_description",
-            "long_description_content_type",
-            "keywords",
-        ),
-        *("platforms", "provides", "requires", "obsoletes"),
-    },
-    "options": {
-        *(
-            "zip_safe",
-            "setup_requires",
-            "install_requires",
-            "python_requires",
-            "entry_points",
-        ),
-        *(
-            "scripts",
-            "eager_resources",
-            "include_package_data",
-            "packages",
-            "package_dir",
-        ),
-        *("py_modules", "ext_modules", "data_files"),
-    },
-}
-# Their keys are names of extras, packages or groups.
-FREE_SECTIONS = {
-    *(
-        "options.extras_require",
-        "options.package_data",
-        "options.exclude_package_data",
-    ),
-    *("options.entry_points", "options.data_files"),
-}
-
-
-def setup_cfg():
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    return config
-
-
-def lines(value):
-    return [line for line in value.splitlines() if line]
-
-
-def by_name(requirements):
-    return {canonicalize_name(one.name): one.specifier for one in requirements}
-
-
-def requirements(value):
-    return by_name(Requirement(line) for line in lines(value))
 
 
 @pytest.fixture(scope="session")
@@ -241,16 +164,6 @@ def test_of_the_zoo_what_a_user_needs_is_in(files):
     assert count == len(presets) + 1
 
 
-def test_setup_cfg_lists_every_package():
-    folders = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for path in (ROOT / "moe_keras").rglob("__init__.py")
-    }
-    listed = lines(setup_cfg()["options"]["packages"])
-    assert set(listed) == folders | {"moe_keras._presets"}
-    assert listed == sorted(listed)
-
-
 LIST = """
 import moe_keras, numpy as np
 from moe_keras.zoo import from_preset, list_presets
@@ -303,27 +216,6 @@ def test_entry_point(wheel):
         "[console_scripts]",
         *("moe-keras", "=", "moe_keras.cli:main"),
     ]
-
-
-def test_setup_cfg_has_no_unknown_key():
-    config = setup_cfg()
-    assert set(config.sections()) <= set(KNOWN_KEYS) | FREE_SECTIONS
-    for section, known in KNOWN_KEYS.items():
-        assert set(config[section]) <= known, section
-
-
-def test_versions_agree():
-    citation = (ROOT / "CITATION.cff").read_text()
-    changes = (ROOT / "CHANGELOG.md").read_text()
-    assert re.findall(r"^version: (.+)$", citation, re.M) == [__version__]
-    assert re.search(r"^## \[(\d.+?)\] - ", changes, re.M)[1] == __version__
-
-
-def test_versions_of_the_linter_agree():
-    pinned = requirements(setup_cfg()["options.extras_require"]["lint"])["ruff"]
-    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
-    revision = re.search(r"ruff-pre-commit\n +rev: v(.+)\n", hooks)
-    assert str(pinned) == f"=={revision[1]}"
 
 
 USE = """

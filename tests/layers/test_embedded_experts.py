@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import (
-    AttentionExpert,
     DenseExpert,
     EmbeddedExperts,
     GatingLayer,
-    HashGating,
     LogitFusion,
     MixtureOfExperts,
     ModelExpert,
@@ -17,58 +15,14 @@ from moe_keras.layers import (
     SequenceConvExpert,
 )
 from moe_keras.ops.cost import Cost, count_layer
-from tests.differences import check_against
-from tests.gradients import gradients_of, random_projection
-from tests.layers import test_attention_expert, test_sequence_conv_expert
+from tests.layers.embedded import IDS, KNOWN, built, expected_of, inner_banks
 from tests.tools import (
     BACKEND,
     assert_close,
-    draw,
-    not_jax,
     numpy_of,
     random_gates,
     randomize,
 )
-
-# Padding at the end, a row of nothing else, and unknown words.
-IDS = np.asarray(
-    [
-        [3, 1, 4, 1, 5, 9],
-        [2, 6, 5, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0],
-        [7, 12, 11, 400, -3, 0],
-        [8, 0, 0, 0, 0, 0],
-    ],
-    "int32",
-)
-# The same as the layer reads them, cut to 5 words.
-KNOWN = IDS[:, :5].copy()
-KNOWN[3] = [7, 1, 11, 1, 1]
-
-
-def inner_banks(attention=True):
-    conv = SequenceConvExpert(3, 2, (2, 3), "tanh", output_units=2, name="conv")
-    encoder = AttentionExpert(4, 2, 6, output_units=2, name="encoder")
-    return [conv, encoder] if attention else [conv]
-
-
-def built(*inputs, experts=None, **kwargs):
-    experts = inner_banks() if experts is None else experts
-    layer = EmbeddedExperts(experts, 12, 4, **{"max_length": 5, **kwargs})
-    layer(*inputs)
-    return randomize(layer)
-
-
-def expected_of(layer, known=KNOWN):
-    """The inner oracles on rows of the table, bank after bank."""
-    table = numpy_of(layer.embedding.embeddings)
-    vectors, mask = table[known], known != 0
-    oracles = {
-        SequenceConvExpert: test_sequence_conv_expert.expected_of,
-        AttentionExpert: test_attention_expert.expected_of,
-    }
-    parts = [oracles[type(bank)](bank, vectors, mask) for bank in layer.experts]
-    return np.concatenate(parts, axis=1)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "int16"])
@@ -94,11 +48,6 @@ def test_a_large_id_does_not_become_a_small_one():
     assert_close(layer(ids), expected_of(layer))
 
 
-def test_gradients_are_the_slopes_of_the_loops():
-    layer = built(IDS, experts=inner_banks(attention=False))
-    check_against(layer, IDS, lambda ids: expected_of(layer))
-
-
 @pytest.mark.parametrize("dispatch", ["auto", "dense"])
 def test_gates_clear_what_is_not_chosen(dispatch):
     gates = random_gates((5, 3))
@@ -118,23 +67,6 @@ def test_groups_and_slots():
     slots = np.stack([IDS[[e, 3]] for e in range(3)])
     places = [[expected[e, e], expected[3, e]] for e in range(3)]
     assert_close(layer(slots, dispatch="slots"), np.asarray(places))
-
-
-@not_jax
-def test_only_chosen_rows_are_embedded():
-    gates = np.zeros((5, 3), "float32")
-    gates[0, 0] = gates[1, 2] = 1
-    layer = built(IDS, gates)
-    for training in (False, True):
-        _, gradients, _ = gradients_of(
-            layer, (IDS, gates), random_projection, training
-        )
-        names = [weight.path for weight in layer.trainable_weights]
-        (place,) = [i for i, n in enumerate(names) if "embeddings" in n]
-        moved = np.flatnonzero(np.any(gradients[place] != 0, axis=-1))
-        assert set(moved) <= set(IDS[0]) | set(IDS[1])
-        assert 3 in moved
-        assert 7 not in moved
 
 
 def test_padding_at_the_end_changes_nothing():
@@ -183,23 +115,6 @@ def test_in_a_mixture(dispatch):
     assert_close(outputs, pooled)
 
 
-def test_a_mixture_of_hashed_texts_learns():
-    bank = EmbeddedExperts(
-        SequenceConvExpert(4, 3, output_units=2), 12, 4, max_length=5
-    )
-    gate = HashGating(3, column=0)
-    model = keras.Sequential(
-        [keras.Input((6,), dtype="int32"), MixtureOfExperts(bank, gate)]
-    )
-    rng = np.random.default_rng(0)
-    ids = rng.integers(1, 12, (64, 6)).astype("int32")
-    labels = (np.sum(ids == 7, axis=1) > 0).astype("int32")
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.05), loss)
-    history = model.fit(ids, labels, epochs=15, verbose=0).history["loss"]
-    assert history[-1] < 0.3 * history[0]
-
-
 def test_the_length_may_be_unknown():
     symbols = keras.Input((None,), dtype="int32")
     layer = EmbeddedExperts(inner_banks(), 12, 4)
@@ -210,50 +125,6 @@ def test_the_length_may_be_unknown():
         known = KNOWN[:, :length]
         expected = expected_of(layer, known)
         assert_close(model(known.astype("int32")), expected)
-
-
-def test_a_frozen_inner_bank_stays_and_comes_back():
-    conv, encoder = inner_banks()
-    encoder.trainable = False
-    layer = built(IDS, experts=[conv, encoder])
-    assert encoder.trainable_weights == []
-    assert len(layer.trainable_weights) == 1 + len(conv.trainable_weights)
-    twin = EmbeddedExperts.from_config(layer.get_config())
-    twin(IDS)
-    assert len(twin.trainable_weights) == len(layer.trainable_weights)
-    everything = len(layer.weights)
-    encoder.trainable = True
-    assert len(layer.trainable_weights) == everything
-    assert "num_experts" not in layer.get_config()
-
-
-def test_trained_vectors():
-    table = draw(12, 4)
-    later = built(IDS)
-    later.embedding.set_weights([table])
-    initializer = keras.initializers.Constant(table)
-    for layer in (
-        later,
-        EmbeddedExperts(
-            inner_banks(), 12, 4, embeddings_initializer=initializer
-        ),
-    ):
-        layer(IDS)
-        np.testing.assert_array_equal(layer.embedding.get_weights()[0], table)
-
-
-def test_dropout_is_on_the_vectors():
-    bank = SequenceConvExpert(4, 1, 1, "linear")
-    layer = built(IDS, experts=bank, dropout=0.5, max_length=1)
-    bank._biases[0].assign(np.zeros((1, 4)))
-    bank._kernels[0].assign(np.eye(4)[None, None])
-    table = numpy_of(layer.embedding.embeddings)
-    ids = np.arange(1, 11, dtype="int32")[:, None].repeat(2, axis=1)
-    outputs = numpy_of(layer(ids, training=True))[:, 0]
-    kept = outputs != 0
-    assert 0.2 < np.mean(kept) < 0.8
-    assert_close(outputs[kept], 2 * table[1:11][kept])
-    assert_close(layer(ids)[:, 0], table[1:11])
 
 
 def test_cost_is_that_of_the_inner_banks_at_the_cut_length():

@@ -15,7 +15,7 @@ from moe_keras.layers import (
 from moe_keras.ops.cost import count_multiply_adds
 from tests.forests import oracle
 from tests.forests.fitted import draw_table, softmax
-from tests.gradients import gradients_of, random_projection
+from tests.layers.drawn_forests import CONFIGS, built, expert_of, oracle_of
 from tests.tools import (
     BACKEND,
     assert_close,
@@ -23,25 +23,6 @@ from tests.tools import (
     only_tensorflow,
     random_gates,
 )
-
-CONFIGS = {
-    "binary": {},
-    "classes": {"classes": 3, "trees": 7},
-    "averaged": {"averaged": True},
-    "averaged_classes": {"averaged": True, "classes": 3},
-    "symmetric": {"symmetric": True},
-    "symmetric_classes": {"symmetric": True, "classes": 3, "trees": 8},
-    "symmetric_averaged": {"symmetric": True, "averaged": True, "classes": 3},
-    "one_tree": {"trees": 1, "seed": 4},
-}
-
-
-def expert_of(forest, **kwargs):
-    return ForestExpert(pack_forest(forest), **kwargs)
-
-
-def oracle_of(forest, rows):
-    return np.stack([oracle.logits(forest, row) for row in rows])[:, None]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -134,71 +115,6 @@ def test_compiled_it_is_the_same(config):
         model.compile(jit_compile=True)
     found = model.predict(rows, verbose=0, batch_size=len(rows))
     assert_close(found, oracle_of(forest, rows))
-
-
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.usefixtures("float64")
-def test_gradients_of_leaves_are_differences(config):
-    forest, rows = oracle.draw_forest(**CONFIGS[config]), oracle.draw_rows(9)
-    expert = expert_of(forest, trainable_leaves=True)
-    expert(rows)
-    (leaves,) = expert.trainable_weights
-    # Above the floor, below which there is no gradient.
-    start = np.abs(numpy_of(leaves).astype("float64")) + 0.01
-    leaves.assign(start)
-    _, (gradient,), _ = gradients_of(expert, (rows,), random_projection)
-    assert np.all(np.isfinite(gradient))
-    assert np.any(gradient != 0)
-    for place in range(0, start.size, 3):
-        losses = []
-        for step in (1e-5, -1e-5):
-            moved = start.copy()
-            moved.flat[place] += step
-            leaves.assign(moved)
-            losses.append(float(numpy_of(random_projection(expert(rows)))))
-        slope = (losses[0] - losses[1]) / 2e-5
-        assert gradient.flat[place] == pytest.approx(slope, abs=1e-6, rel=1e-5)
-
-
-def test_leaves_are_trained_and_tests_are_not():
-    table, labels = draw_table(2, 300)
-    model = RandomForestClassifier(5, max_depth=2, random_state=0)
-    model.fit(table, labels)
-    expert = ForestExpert.from_model(model, trainable_leaves=True)
-    rows = keras.Input((6,))
-    outputs = keras.layers.Reshape((2,))(expert(rows))
-    network = keras.Model(rows, outputs)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(0.01), loss)
-    before = [numpy_of(weight).copy() for weight in expert.weights]
-    start = network.evaluate(table, labels, verbose=0)
-    network.fit(table, labels, epochs=5, verbose=0)
-    assert network.evaluate(table, labels, verbose=0) < start - 0.01
-    moved = {
-        weight.name
-        for weight, old in zip(expert.weights, before, strict=True)
-        if np.any(numpy_of(weight) != old)
-    }
-    assert moved == {"leaves"}
-    assert ForestExpert.from_model(model)(table) is not None
-    assert not ForestExpert.from_model(model).trainable_weights
-
-
-def test_missing_values_do_not_reach_other_gradients():
-    forest = oracle.draw_forest()
-    rows = oracle.draw_rows(12)
-    inputs = keras.ops.convert_to_tensor(rows)
-    expert = expert_of(forest, trainable_leaves=True)
-    _, gradients, of_rows = gradients_of(
-        built(expert), (inputs,), random_projection
-    )
-    assert np.all(np.isfinite(gradients[0]))
-    assert of_rows is None or not np.any(of_rows)
-
-
-def built(expert):
-    expert.build((None, 4))
-    return expert
 
 
 def test_a_saved_model_is_the_same(tmp_path):

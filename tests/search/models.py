@@ -8,7 +8,9 @@ from moe_keras.layers import (
     DenseExpert,
     GatingLayer,
     MixtureOfExperts,
+    UniformGating,
 )
+from moe_keras.search import select_experts
 from tests.tools import draw, randomize
 
 ROWS = draw(30, 5)
@@ -41,3 +43,14 @@ def model_of(mixture, head=None):
     if head is not None:
         outputs = head(inputs, values)
     return randomize(keras.Model(inputs, outputs), scale=0.6)
+
+
+MODELS = {
+    "soft": lambda: model_of(mixture_of()),
+    "sparse": lambda: model_of(mixture_of(GatingLayer(4, 2))),
+    "uniform": lambda: model_of(mixture_of(UniformGating(4, [1, 0, 2, 1]))),
+}
+
+
+def quietly(model, data=DATA, budget=1e9, **options):
+    return select_experts(model, data, budget, **{"verbose": 0, **options})

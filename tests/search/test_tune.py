@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import random
-import sys
 
 import numpy as np
 import pytest
@@ -14,70 +13,11 @@ from rich.console import Console
 
 import moe_keras.search.hypermodels.moe_hypermodel as hypermodels
 from moe_keras.ops.cost import count_multiply_adds
-from moe_keras.search import Budget, ModelCost, tune
+from moe_keras.search import Budget, tune
 from moe_keras.search.tables import trials_table
 from moe_keras.training import load_recipe
 from moe_keras.training.builders import build_from_data
-from tests.search.tuning import TINY, tiny_digits
-
-QUIET = Console(quiet=True)
-
-
-@pytest.fixture
-def data():
-    return tiny_digits()
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """What was trained; scores are drawn by configuration and seed.
-
-    Costs are made up too, so that no model is built.
-    """
-    asked = []
-
-    def cost(self, values):
-        experts = values["experts"]
-        chosen = min(values["top_k"] or experts, experts)
-        return ModelCost(
-            multiply_adds=1000.0 * chosen,
-            parameters=1000 * experts + chosen,
-            latency_ms=1.5
-            if self.budget and self.budget.max_latency_ms
-            else None,
-        )
-
-    def train(self, values, folder, seed=0, epochs=None, callbacks=()):
-        key = self.key(values)
-        asked.append((key, seed, epochs))
-        rng = random.Random(f"{key} {seed}")
-        return {
-            "accuracy": rng.random(),
-            "log_loss": rng.random(),
-            "ece": 0.1,
-            "active_multiply_adds": self.cost(values).multiply_adds,
-            "parameters": self.cost(values).parameters,
-            "epochs": epochs or self.base.epochs,
-            "train_seconds": 2.0,
-        }
-
-    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", train)
-    monkeypatch.setattr(hypermodels.MoEHyperModel, "cost", cost)
-    return asked
-
-
-def search(data, folder, **options):
-    given = {
-        "only": TINY,
-        "max_experts": 3,
-        "method": "random",
-        "trials": 5,
-        "epochs": 1,
-        "console": QUIET,
-        **options,
-    }
-    budget = given.pop("budget", None)
-    return tune("image", data, budget, out=folder, **given)
+from tests.search.tuning import QUIET, TINY, search
 
 
 def test_what_a_search_returns(data, trained, tmp_path):
@@ -221,85 +161,6 @@ def test_a_gate_that_chose_the_dearer_experts(
     assert not set(map(id, above)) & set(map(id, result.front))
 
 
-def test_a_trial_that_fails_is_one_of_many(
-    data, trained, tmp_path, monkeypatch
-):
-    train = hypermodels.MoEHyperModel.train
-
-    def sometimes(self, values, *arguments, **options):
-        if values["learning_rate"] > 2.0**-9:
-            raise ValueError("its training has diverged")
-        return train(self, values, *arguments, **options)
-
-    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", sometimes)
-    result = search(data, tmp_path, method="grid", trials=10)
-    found = {trial.status for trial in result.trials}
-    assert found == {"done", "failed"}
-    for trial in result.trials:
-        failed = trial.values["learning_rate"] > 2.0**-9
-        assert (trial.status == "failed") is failed
-        assert ("diverged" in trial.message) is failed
-
-
-def test_all_fail(data, tmp_path, monkeypatch):
-    def fail(*arguments, **options):
-        raise ValueError("its training has diverged")
-
-    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", fail)
-    with pytest.raises(
-        ValueError, match=r"no trial could be trained.*diverged"
-    ):
-        search(data, tmp_path)
-
-
-def test_a_full_disk_ends_the_search(data, tmp_path, monkeypatch):
-    def fail(*arguments, **options):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(hypermodels.MoEHyperModel, "train", fail)
-    with pytest.raises(OSError, match="no space left"):
-        search(data, tmp_path)
-
-
-def test_nothing_within_the_budget(data, tmp_path):
-    with pytest.raises(ValueError, match=r"within the budget. .*max_params?"):
-        search(data, tmp_path, method="grid", budget=Budget(max_parameters=1))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_experts": 1}, "`max_experts` must be an integer above 1. .*=1"),
-        ({"method": "annealing"}, "`method` must be one of .*'annealing'"),
-        ({"objective": "f1"}, "`objective` must be one of .*objective='f1'"),
-        ({"trials": 0}, "`trials` must be an integer above 0. .*trials=0"),
-        ({"epochs": 0}, "`epochs` must be an integer above 0. .*epochs=0"),
-        ({"seeds": 1.5}, "`seeds` must be an integer above 0. .*seeds=1.5"),
-        ({"seed": -1}, "`seed` must be an integer, 0 or above. .*seed=-1"),
-        ({"limit": 3}, "`limit` must be an integer of at least 10, .*=3"),
-        ({"workers": 0}, "`workers` must be an integer above 0. .*workers=0"),
-        ({"threads": 1}, "`threads` are those of several workers; .*=1"),
-    ],
-)
-def test_bad_arguments(options, message, data, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        search(data, tmp_path / "out", **options)
-    assert not (tmp_path / "out").exists()
-
-
-def test_bad_tasks(data, tmp_path):
-    with pytest.raises(ValueError, match=r"`task` must be one of .*'images'"):
-        tune("images", data, out=tmp_path)
-    with pytest.raises(ValueError, match="tune: `data` must be given"):
-        tune("image", out=tmp_path)
-
-
-def test_workers_of_a_worker(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "10.0.0.1")
-    with pytest.raises(ValueError, match=r"`workers` must be 1 .*'10\."):
-        search(data, tmp_path, workers=2)
-
-
 def test_a_recipe_says_the_rest(trained, tmp_path):
     text = """
     {name: mine, task: image, data: {name: digits, options:
@@ -321,16 +182,6 @@ def test_a_recipe_says_the_rest(trained, tmp_path):
     assert (written["batch_size"], written["epochs"]) == (32, 4)
     assert written["data"]["options"] == {"validation_share": 0.3}
     assert result.trials[0].epochs == 4
-
-
-def test_without_keras_tuner(data, tmp_path, monkeypatch):
-    for name in list(sys.modules):
-        if name.startswith("moe_keras.search.hypermodels"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "moe_keras.search.job", raising=False)
-    monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    with pytest.raises(ImportError, match=r"pip install moe_keras\[search\]"):
-        search(data, tmp_path)
 
 
 def test_a_job_can_be_sent(data, tmp_path):

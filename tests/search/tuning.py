@@ -1,11 +1,15 @@
-"""A space without models: costs and scores are sums, and come at once."""
+"""Small searches, and a space without models whose costs come at once."""
 
 import itertools
 
+from rich.console import Console
+
 from moe_keras.data import load_dataset
+from moe_keras.search import tune
 from moe_keras.search.oracles import make_oracle
 from moe_keras.search.subset import limit_training_rows
 
+QUIET = Console(quiet=True)
 # Of real models, those that are built and trained in a moment.
 TINY = {
     "kinds": ["residual"],
@@ -18,6 +22,20 @@ TINY = {
 
 def tiny_digits(rows=100):
     return limit_training_rows(load_dataset("digits"), rows)
+
+
+def search(data, folder, **options):
+    given = {
+        "only": TINY,
+        "max_experts": 3,
+        "method": "random",
+        "trials": 5,
+        "epochs": 1,
+        "console": QUIET,
+        **options,
+    }
+    budget = given.pop("budget", None)
+    return tune("image", data, budget, out=folder, **given)
 
 
 class Sums:

@@ -9,6 +9,7 @@ from moe_keras.zoo import build_sentiment_moe
 from tests.tools import numpy_of
 
 ROWS = 300
+TEMPERATURE = 1.7
 SMALL = {
     "min_count": 2,
     "max_tokens": 60,
