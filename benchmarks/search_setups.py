@@ -42,14 +42,12 @@ class Setup:
 
 
 SETUPS = {
-    # Shorter trainings would favour what learns fast over what learns much.
+    # The kinds that learn in few epochs, at the rate that is best for the
+    # default; shorter trainings would favour what learns fast even more.
     "image": Setup(
         rows=12_000,
         epochs=6,
-        only={
-            "kinds": ["conv", "residual", "separable", "mixed"],
-            "learning_rate": list(RATES[1:]),
-        },
+        only={"kinds": ["conv", "separable"], "learning_rate": [RATES[-1]]},
     ),
     "sentiment": Setup(rows=4_000, epochs=3),
     "risk": Setup(rows=10_000, epochs=4),
