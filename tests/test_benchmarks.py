@@ -8,7 +8,14 @@ import sys
 import keras
 import pytest
 
-from benchmarks import input_pipeline, multi_task, page, selection, staged
+from benchmarks import (
+    input_pipeline,
+    multi_task,
+    page,
+    search,
+    selection,
+    staged,
+)
 from benchmarks.timing import ratio, summary, time_in_turn
 
 on_tensorflow = pytest.mark.skipif(
@@ -60,7 +67,7 @@ def test_quick_run():
 
 @on_tensorflow
 @pytest.mark.parametrize(
-    "benchmark", [input_pipeline, multi_task, selection, staged]
+    "benchmark", [input_pipeline, multi_task, search, selection, staged]
 )
 def test_each_page_shows_the_results(benchmark):
     text = benchmark.PAGE.read_text()
@@ -103,6 +110,7 @@ def test_a_quick_run_of_the_pipelines_benchmark():
 def test_quick_runs_of_benchmarks_that_train():
     assert "| the true chances |" in quick_run(multi_task)
     assert "| 15% |" in quick_run(selection)
+    assert "| risk | found |" in quick_run(search)
 
 
 @on_tensorflow
@@ -149,3 +157,18 @@ def test_a_cell_of_the_trainings_by_hand():
     mean = sum(found) / 3
     spread = (sum((value - mean) ** 2 for value in found) / 2) ** 0.5
     assert f"| {mean:.2f} ± {spread:.2f} |" in staged.PAGE.read_text()
+
+
+@on_tensorflow
+def test_searches_find_what_is_as_good_as_the_defaults():
+    results = results_of(search)
+    assert [entry["task"] for entry in results["entries"]] == [
+        *("image", "sentiment", "risk")
+    ]
+    for entry in results["entries"]:
+        found, default = entry["found"], entry["default"]
+        assert entry["trials"] <= 12
+        assert not entry["default_tried"]
+        assert entry["longest_trial_s"] <= 180
+        assert found["multiply_adds"] <= default["multiply_adds"]
+        assert found["new_log_loss"] <= default["new_log_loss"]
