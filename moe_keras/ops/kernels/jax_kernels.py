@@ -8,9 +8,11 @@ needs concrete sizes and works outside of compilation only.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from keras import ops
 
 from moe_keras.ops.kernels import jax_tiles
+from moe_keras.ops.kernels.traced_kernels import finite_rows as finite_rows
+from moe_keras.ops.kernels.traced_kernels import halves as halves
+from moe_keras.ops.kernels.traced_kernels import product as product
 
 DYNAMIC_SHAPES = False
 
@@ -83,19 +85,6 @@ def run_nonempty(function, group):
 def require_true(condition, message):
     if not isinstance(condition, jax.core.Tracer) and not condition:
         raise ValueError(message)
-
-
-def finite_rows(rows):
-    # Not `isfinite`, which exporters know less well; NaN is not below.
-    return ops.all(ops.less(ops.abs(rows), float("inf")), axis=-1)
-
-
-def product(rows, kernel):
-    return ops.matmul(rows, kernel)
-
-
-def halves(values):
-    return ops.split(values, 2, axis=-1)
 
 
 def top_k(scores, k):

@@ -7,7 +7,10 @@ in a loop would build a zero tensor of the whole bank for every expert.
 """
 
 import tensorflow as tf
-from keras import ops
+
+from moe_keras.ops.kernels.traced_kernels import finite_rows as finite_rows
+from moe_keras.ops.kernels.traced_kernels import halves as halves
+from moe_keras.ops.kernels.traced_kernels import product as product
 
 DYNAMIC_SHAPES = True
 
@@ -105,19 +108,6 @@ def run_nonempty(function, group):
 
 def require_true(condition, message):
     tf.debugging.Assert(condition, [message])
-
-
-def finite_rows(rows):
-    # Not `isfinite`, which exporters know less well; NaN is not below.
-    return ops.all(ops.less(ops.abs(rows), float("inf")), axis=-1)
-
-
-def product(rows, kernel):
-    return ops.matmul(rows, kernel)
-
-
-def halves(values):
-    return ops.split(values, 2, axis=-1)
 
 
 def top_k(scores, k):
