@@ -4,6 +4,7 @@ from moe_keras.insight.bootstrap import Difference as Difference
 from moe_keras.insight.bootstrap import paired_bootstrap as paired_bootstrap
 from moe_keras.insight.folds import FoldDifference as FoldDifference
 from moe_keras.insight.folds import paired_folds as paired_folds
+from moe_keras.insight.gated_model import GatedModel as GatedModel
 from moe_keras.insight.plots import plot_calibration as plot_calibration
 from moe_keras.insight.plots import plot_history as plot_history
 from moe_keras.insight.plots import plot_routing as plot_routing

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from moe_keras.data.lengths import text_lengths
 from moe_keras.errors import require
-from moe_keras.layers import ExpertBank, MixtureOfExperts, record_gates
+from moe_keras.insight.gated_model import GatedModel
+from moe_keras.layers import ExpertBank, MixtureOfExperts
 from moe_keras.layers.gate import Gate
 
 
@@ -25,28 +25,15 @@ def collect_gates(
     Returns:
         By the layer's name, float `(N, ..., E)`; empty where no layer gates.
     """
-    lengths = text_lengths(inputs)
-    order = None
-    if lengths is not None:
-        order = np.argsort(lengths, kind="stable")
-        inputs = inputs[order]
+    places: list[int] = []
     batches: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(keras.tree.flatten(inputs)[0]), batch_size):
-        place = slice(start, start + batch_size)
-        rows = keras.tree.map_structure(
-            lambda array, place=place: array[place], inputs
-        )
-        with record_gates() as record:
-            model(rows, training=False)
+    for rows, _, record in GatedModel(model).batches(inputs, batch_size):
+        places.extend(rows)
         for name, gates in record.items():
-            batches.setdefault(name, []).append(
-                keras.ops.convert_to_numpy(gates)
-            )
+            batches.setdefault(name, []).append(gates)
     found = {name: np.concatenate(parts) for name, parts in batches.items()}
-    if order is not None:
-        back = np.argsort(order)
-        found = {name: gates[back] for name, gates in found.items()}
-    return found
+    back = np.argsort(places)
+    return {name: gates[back] for name, gates in found.items()}
 
 
 def expert_names(model: keras.Model) -> dict[str, list[str]]:

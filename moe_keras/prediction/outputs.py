@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from moe_keras.errors import require
-from moe_keras.layers import record_gates
 
 
 def as_numpy(tensor: Any) -> np.ndarray:
@@ -67,25 +66,3 @@ def name_expert(
 ) -> str:
     """The name of an expert, its number where it has none."""
     return names[layer][expert] if layer in names else str(expert)
-
-
-class GatedModel(keras.Model):
-    """A model that returns its outputs and the gates of its layers.
-
-    As a model of Keras, it is traced once and then runs as fast as `predict`.
-
-    Args:
-        model: `keras.Model`, built.
-    """
-
-    def __init__(self, model: keras.Model):
-        super().__init__()
-        self._asked = model
-        if keras.backend.backend() == "tensorflow":
-            # Each new number of rows would be compiled anew.
-            self.compile(jit_compile=False)
-
-    def call(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
-        with record_gates() as record:
-            outputs = self._asked(inputs, training=False)
-        return outputs, dict(record)

@@ -9,9 +9,8 @@ import keras
 import numpy as np
 
 from moe_keras.errors import require, require_counts
-from moe_keras.insight import expert_names
+from moe_keras.insight import GatedModel, expert_names
 from moe_keras.prediction.outputs import (
-    GatedModel,
     as_numpy,
     busiest,
     name_expert,
@@ -28,7 +27,6 @@ from moe_keras.prediction.trained import (
     as_trained,
     table_columns,
 )
-from moe_keras.quiet import without_log
 
 BATCH_SIZE = 4096
 Model = str | os.PathLike[str] | keras.Model | TrainedModel
@@ -167,7 +165,7 @@ def score_chunks(
         if max_rows is not None:
             ids = ids[: max_rows - rows]
             inputs = {name: v[: len(ids)] for name, v in inputs.items()}
-        outputs, gates = _ask(gated, inputs, len(ids), batch_size)
+        outputs, gates = _ask(gated, inputs, batch_size)
         experts = {}
         for layer, values in gates.items():
             places, shares = busiest(values)
@@ -192,19 +190,11 @@ def score_chunks(
 def _ask(
     gated: GatedModel,
     inputs: Mapping[str, np.ndarray],
-    rows: int,
     batch_size: int,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Outputs and gates of some rows, by batches."""
     outputs, gates = [], []
-    for start in range(0, rows, batch_size):
-        batch = {
-            name: values[start : start + batch_size]
-            for name, values in inputs.items()
-        }
-        # The last batch is smaller than the others.
-        with without_log("tensorflow", "triggered tf.function retracing"):
-            said, seen = gated.predict_on_batch(batch)
+    for _, said, seen in gated.batches(inputs, batch_size):
         outputs.append(as_numpy(said))
         gates.append({name: as_numpy(value) for name, value in seen.items()})
     return np.concatenate(outputs), {

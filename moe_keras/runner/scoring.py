@@ -8,8 +8,7 @@ import numpy as np
 from moe_keras.data import Split
 from moe_keras.data.lengths import in_order_of_length
 from moe_keras.errors import require
-from moe_keras.insight import classification_scores, risk_scores
-from moe_keras.layers import record_gates
+from moe_keras.insight import GatedModel, classification_scores, risk_scores
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.quiet import without_log
 from moe_keras.training import Recipe
@@ -143,18 +142,9 @@ def expert_load(model: keras.Model, split: Split) -> dict[str, list[float]]:
     """
     chosen: dict[str, Any] = {}
     rows: dict[str, int] = {}
-    for start in range(0, len(split), BATCH_SIZE):
-        place = slice(start, start + BATCH_SIZE)
-        inputs = keras.tree.map_structure(
-            lambda array, place=place: keras.ops.convert_to_tensor(
-                array[place]
-            ),
-            split.inputs,
-        )
-        with record_gates() as record:
-            model(inputs, training=False)
-        for name, tensor in record.items():
-            gates = keras.ops.convert_to_numpy(tensor)
+    model = GatedModel(model)
+    for _, _, record in model.batches(split.inputs, BATCH_SIZE):
+        for name, gates in record.items():
             gates = gates.reshape(-1, gates.shape[-1])
             chosen[name] = chosen.get(name, 0) + (gates != 0).sum(axis=0)
             rows[name] = rows.get(name, 0) + len(gates)

@@ -25,6 +25,30 @@ def test_gates_are_those_of_the_layer_in_every_batch():
     np.testing.assert_allclose(gates["router"], gate(inputs), atol=1e-6)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch runs eagerly"
+)
+def test_a_model_is_traced_not_run_batch_by_batch():
+    calls = []
+
+    class Counting(keras.layers.Dense):
+        def call(self, inputs):
+            calls.append(inputs.shape)
+            return super().call(inputs)
+
+    x = keras.Input((6,))
+    model = keras.Model(x, GatingLayer(3)(Counting(6)(x)))
+    calls.clear()
+    collect_gates(model, np.ones((64, 6), "float32"), batch_size=2)
+    assert len(calls) == 1
+
+
+def test_a_model_without_rows_has_no_gates():
+    x = keras.Input((6,))
+    model = keras.Model(x, GatingLayer(3)(x))
+    assert collect_gates(model, np.ones((0, 6), "float32")) == {}
+
+
 def test_a_gate_that_runs_twice_is_recorded_twice():
     x = keras.Input((6,))
     gate = GatingLayer(3, name="router")
