@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import page
 
-TRIALS, ROWS, EPOCHS = 8, 12_000, 6
+TRIALS, ROWS, EPOCHS = 8, 12_000, 10
 
 
 def time_workers(folder: str | None, out: Path) -> dict[str, Any]:
