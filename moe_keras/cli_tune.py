@@ -67,6 +67,9 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
         ] = None,
         workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
         threads: Threads = None,
+        pin: Annotated[
+            bool, typer.Option("--pin", help="Workers to own processors.")
+        ] = False,
         seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
         data_dir: DataDir = None,
         fresh: Annotated[
@@ -103,6 +106,7 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
                 out=out,
                 workers=workers,
                 threads=threads if workers > 1 else None,
+                pin=pin,
                 seed=seed,
                 overwrite=fresh,
                 data_dir=data_dir,

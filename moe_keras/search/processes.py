@@ -17,11 +17,13 @@ from pathlib import Path
 
 import keras
 
+from moe_keras.errors import require
 from moe_keras.search.job import Job
 
+OWNER = "tune"
 HERE = "127.0.0.1"
 CHIEF = "chief"
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 # Of one worker that was killed; its trial waits for it.
 MOST_RESTARTS = 2
 # Lines of a process's output that an error shows.
@@ -36,6 +38,8 @@ class _Member:
     command: list[str]
     environment: dict[str, str]
     log: Path
+    # Where it may run; anywhere without.
+    processors: frozenset[int] = frozenset()
     restarts: int = 0
 
     def start(self) -> None:
@@ -47,6 +51,9 @@ class _Member:
                 stdout=log,
                 stderr=log,
             )
+        if self.processors:
+            # At once, as a process's later threads are where its first one is.
+            os.sched_setaffinity(self.process.pid, self.processors)
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -66,6 +73,7 @@ def run_processes(
     job: Job,
     workers: int,
     threads: int | None,
+    pin: bool,
     poll: Callable[[], None],
 ) -> None:
     """Run a search in a chief and some workers, until it is done.
@@ -74,16 +82,22 @@ def run_processes(
         job: the search.
         workers: int > 0.
         threads: int > 0 of each process, or None for TensorFlow's choice.
-        poll: called twice a second.
+        pin: whether each worker stays on processors of its own; see
+            `own_processors`.
+        poll: called once a second.
 
     Raises:
+        ValueError: when there are too few processors to pin to.
         ChildProcessError: when one of them fails; a worker that was killed is
             started again, and goes on with its trial.
     """
+    places = own_processors(workers, threads or 1) if pin else []
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary, "job.pickle")
         file.write_bytes(pickle.dumps(job.to_send()))
         names = [CHIEF, *(f"worker{number}" for number in range(workers))]
+        # The chief has little to do, wherever there is time.
+        anywhere = [frozenset()] * (1 + workers - len(places))
         port = _free_port()
         members = [
             _Member(
@@ -91,8 +105,11 @@ def run_processes(
                 [sys.executable, "-m", "moe_keras.search.process", str(file)],
                 _environment(name, port, threads),
                 Path(temporary, f"{name}.log"),
+                processors,
             )
-            for name in names
+            for name, processors in zip(
+                names, [*anywhere, *places], strict=True
+            )
         ]
         started: list[_Member] = []
         try:
@@ -105,14 +122,58 @@ def run_processes(
                 member.stop()
 
 
+def own_processors(workers: int, each: int) -> list[frozenset[int]]:
+    """Processors for each worker, out of those that this process may use.
+
+    Threads that hand work to each other then wait for no other worker's.
+
+    Args:
+        workers: int > 0.
+        each: int > 0, processors of a worker.
+
+    Raises:
+        ValueError: when there are too few, or the system does not let a process
+            choose.
+    """
+    require(
+        hasattr(os, "sched_setaffinity"),
+        OWNER,
+        "`pin` needs a system that lets a process choose its processors, as "
+        "Linux does.",
+        platform=sys.platform,
+    )
+    free = sorted(os.sched_getaffinity(0))
+    require(
+        workers * each <= len(free),
+        OWNER,
+        "`pin` needs a processor for each thread of each worker.",
+        workers=workers,
+        threads=each,
+        processors=len(free),
+    )
+    return [
+        frozenset(free[number * each : (number + 1) * each])
+        for number in range(workers)
+    ]
+
+
 def _wait(
     chief: _Member, workers: list[_Member], poll: Callable[[], None]
 ) -> None:
-    """Until all workers are done; the chief would sit on for some time."""
+    """Until all workers are done, or the chief says that all trials are.
+
+    Either may be the first: the chief looks from time to time whether somebody
+    is at work, and a worker takes some time to end after its last trial.
+    """
     working = list(workers)
     while working:
         time.sleep(POLL_SECONDS)
         poll()
+        code = chief.process.poll()
+        if code == 0:
+            return
+        if code is not None:
+            chief.fail()
         for worker in list(working):
             code = worker.process.poll()
             if code == 0:
@@ -122,8 +183,6 @@ def _wait(
                     worker.fail()
                 worker.restarts += 1
                 worker.start()
-        if working and chief.process.poll() is not None:
-            chief.fail()
 
 
 def _environment(name: str, port: int, threads: int | None) -> dict[str, str]:

@@ -44,6 +44,7 @@ def tune(
     out: Path | str | None = None,
     workers: int = 1,
     threads: int | None = None,
+    pin: bool = False,
     seed: int = 0,
     overwrite: bool = False,
     data_dir: Path | str | None = None,
@@ -80,6 +81,9 @@ def tune(
         workers: int > 0. From 2 on, so many processes train at the same time.
         threads: int > 0, of each of these processes; None for TensorFlow's
             choice. Of a search in this process, set them before it starts.
+        pin: whether each of these processes stays on processors of its own, as
+            many as `threads`, or one; on Linux. Two searches that do so at the
+            same time would share the same ones.
         seed: int >= 0, of what is drawn. Models have the seeds 0, 1, ...
         overwrite: whether to begin afresh, whatever is in the folder.
         data_dir: folder of the data sets; see `load_dataset`.
@@ -118,6 +122,13 @@ def tune(
             "them before it starts.",
             threads=threads,
         )
+    require(
+        workers > 1 or not pin,
+        OWNER,
+        "`pin` is for several workers; of this process, choose the processors "
+        "before it starts.",
+        workers=workers,
+    )
     base = task if isinstance(task, Recipe) else None
     name = base.task if base is not None else str(task)
     job = Job(
@@ -140,7 +151,7 @@ def tune(
         shutil.rmtree(job.folder / PROJECT, ignore_errors=True)
         (job.folder / "search.json").unlink(missing_ok=True)
     job.claim_folder(hypermodel)
-    _run(job, hypermodel, workers, threads, console or Console())
+    _run(job, hypermodel, workers, threads, pin, console or Console())
     result = collect(job, hypermodel)
     if "chief" in os.environ.get("KERASTUNER_TUNER_ID", "chief"):
         _check_found(result)
@@ -171,6 +182,7 @@ def _run(
     hypermodel: "MoEHyperModel",
     workers: int,
     threads: int | None,
+    pin: bool,
     console: Console,
 ) -> None:
     import keras_tuner
@@ -181,9 +193,11 @@ def _run(
     with TuneBar(job.trials, job.objective, console) as bar:
         bar.show(job.read(hypermodel))
         if workers > 1:
-            run_processes(
-                job, workers, threads, lambda: bar.show(job.read(hypermodel))
-            )
+
+            def show() -> None:
+                bar.show(job.read(hypermodel))
+
+            run_processes(job, workers, threads, pin, show)
             return
 
         def watch(event: str, subject: Any) -> None:
