@@ -114,6 +114,13 @@ def test_quick_runs_of_benchmarks_that_train():
 
 
 @on_tensorflow
+def test_two_workers_finish_a_search_sooner_than_one():
+    workers = results_of(search)["workers"]
+    assert workers["trials"] >= 8
+    assert workers["seconds"]["1"] >= 1.5 * workers["seconds"]["2"]
+
+
+@on_tensorflow
 def test_a_cell_of_several_targets_by_hand():
     results, text = results_of(multi_task), multi_task.PAGE.read_text()
     found = [

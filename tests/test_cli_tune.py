@@ -31,6 +31,7 @@ def test_options_arrive(calls, tmp_path, monkeypatch):
         *("--max-latency-ms", 2.5, "--method", "grid", "--trials", 5),
         *("--epochs", 2, "--seeds", 3, "--objective", "accuracy"),
         *("--limit", 400, "--out", tmp_path, "--workers", 2, "--threads", 1),
+        "--pin",
         *("--seed", 9, "--data-dir", tmp_path, "--fresh"),
         *("--only", KINDS, "--only", "balance_loss=0.0,0.125"),
         *("--only", "experts=2"),
@@ -50,6 +51,7 @@ def test_options_arrive(calls, tmp_path, monkeypatch):
         "out": tmp_path,
         "workers": 2,
         "threads": 1,
+        "pin": True,
         "seed": 9,
         "data_dir": tmp_path,
         "overwrite": True,
@@ -69,6 +71,7 @@ def test_a_recipe_and_the_defaults(calls):
     assert (data, budget) == (None, None)
     assert options["workers"] == 1
     assert options["threads"] is None
+    assert not options["pin"]
     assert options["only"] == {}
 
 

@@ -125,8 +125,6 @@ def run_processes(
 def own_processors(workers: int, each: int) -> list[frozenset[int]]:
     """Processors for each worker, out of those that this process may use.
 
-    Threads that hand work to each other then wait for no other worker's.
-
     Args:
         workers: int > 0.
         each: int > 0, processors of a worker.

@@ -67,6 +67,7 @@ def test_nothing_within_the_budget(data, tmp_path):
         ({"limit": 3}, "`limit` must be an integer of at least 10, .*=3"),
         ({"workers": 0}, "`workers` must be an integer above 0. .*workers=0"),
         ({"threads": 1}, "`threads` are those of several workers; .*=1"),
+        ({"pin": True}, "`pin` is for several workers; .*workers=1"),
     ],
 )
 def test_bad_arguments(options, message, data, tmp_path):
