@@ -169,14 +169,13 @@ def choose_gates(
         scores = softmax(ops.where(chosen, logits, LOWEST))
     gates = ops.where(chosen, scores, 0.0)
     if normalize and k > 1 and not (everyone and activation == "softmax"):
-        gates = _divide_by_sum(gates, chosen)
+        total = ops.sum(gates, axis=-1, keepdims=True)
+        if top_p is not None or in_service is not None:
+            # Or all rows have k experts.
+            count = ops.sum(ops.cast(chosen, "int32"), axis=-1, keepdims=True)
+            total = ops.where(count > 1, total, 1.0)
+        gates = _divide(gates, total)
     return gates, chosen, picks
-
-
-def _divide_by_sum(gates: Any, chosen: Any) -> Any:
-    count = ops.sum(ops.cast(chosen, "int32"), axis=-1, keepdims=True)
-    total = ops.sum(gates, axis=-1, keepdims=True)
-    return _divide(gates, ops.where(count > 1, total, 1.0))
 
 
 def _divide(values: Any, total: Any) -> Any:

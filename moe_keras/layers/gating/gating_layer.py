@@ -214,9 +214,12 @@ class GatingLayer(Gate):
             selection = logits + normal * scale
         # Large inputs may overflow on the way.
         good = service.finite_rows(selection)
-        same = selection is logits
-        logits = self._clean(logits, good, in_service)
-        selection = logits if same else self._clean(selection, good, in_service)
+        if training or self.couples_rows:
+            same = selection is logits
+            logits = self._clean(logits, good, in_service)
+            selection = (
+                logits if same else self._clean(selection, good, in_service)
+            )
         gates, chosen, picks = gating.choose_gates(
             selection,
             self.top_k,

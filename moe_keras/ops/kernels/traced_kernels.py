@@ -4,8 +4,10 @@ from keras import ops
 
 
 def finite_rows(rows):
-    # Not `isfinite`, which exporters know less well; NaN is not below.
-    return ops.all(ops.less(ops.abs(rows), float("inf")), axis=-1)
+    # Not `isfinite`, which exporters know less well. The largest is NaN where
+    # one is, and NaN is not below.
+    largest = ops.max(ops.abs(rows), axis=-1, initial=0)
+    return ops.less(largest, float("inf"))
 
 
 def product(rows, kernel):
