@@ -45,7 +45,7 @@ class Reading(keras.layers.Layer):
         self.bank = bank
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         return sum(ops.sum(weight) for weight in self.bank.trainable_weights)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import (
     input_pipeline,
+    measure,
     multi_task,
     page,
     search,
@@ -47,6 +48,13 @@ def test_page_shows_the_results():
     results = json.loads(page.RESULTS.read_text())
     text = page.PAGE.read_text()
     assert page.fill(text, results) == text
+
+
+@pytest.mark.jax
+def test_reading_the_kernels_is_timed_beside_the_limit():
+    (entry, *_) = measure.reading(quick=True)
+    assert entry["megabytes"] > 0
+    assert entry["reading"]["ms"] > 0 < entry["limit"]["ms"]
 
 
 @on_tensorflow
