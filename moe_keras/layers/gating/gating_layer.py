@@ -214,12 +214,9 @@ class GatingLayer(Gate):
             selection = logits + normal * scale
         # Large inputs may overflow on the way.
         good = service.finite_rows(selection)
-        if training or self.couples_rows:
-            same = selection is logits
+        if training:
             logits = self._clean(logits, good, in_service)
-            selection = (
-                logits if same else self._clean(selection, good, in_service)
-            )
+            selection = self._clean(selection, good, in_service)
         gates, chosen, picks = gating.choose_gates(
             selection,
             self.top_k,
