@@ -49,6 +49,30 @@ class Reading(keras.layers.Layer):
         return sum(ops.sum(weight) for weight in self.bank.trainable_weights)
 
 
+class Products(keras.layers.Layer):
+    """A bank's products alone: as many rows for every expert, sorted.
+
+    Args:
+        bank: a `DenseExpert`.
+        rounds: how often its experts come in turn; what few kernels do in many
+            rounds, they do from the cache.
+    """
+
+    def __init__(self, bank: keras.layers.Layer, rounds: int = 1):
+        super().__init__()
+        self.bank = bank
+        self.rounds = rounds
+        self.built = True
+
+    def call(self, inputs, training=None):
+        experts = self.bank.num_experts
+        each = inputs.shape[0] // (experts * self.rounds)
+        sizes = ops.full((experts,), each, dtype="int32")
+        parts = ops.split(inputs, self.rounds)
+        done = [self.bank.run_groups(part, sizes) for part in parts]
+        return ops.concatenate(done)
+
+
 def draw(rows: int, seed: int = 0) -> np.ndarray:
     """Standard normal rows `(rows, WIDTH)`."""
     random = np.random.default_rng(seed)
@@ -107,14 +131,16 @@ def _tensorflow(layer, inputs, backward):
         return _first(layer(x, training=False))
 
     @tf.function
-    def both():
+    def both(place):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.square(_first(layer(x, training=False))))
         gradients = tape.gradient(loss, weights)
-        # Made in full, but only a little of it is copied out.
-        return [tf.convert_to_tensor(g)[..., :1] for g in gradients]
+        # One number of each leaves. Which one is not known to the graph, so
+        # that the gradients are made in full.
+        return [tf.reshape(g, [-1])[place] for g in gradients]
 
-    step = both if backward else forward
+    first = tf.constant(0)
+    step = (lambda: both(first)) if backward else forward
     return lambda: tf.nest.map_structure(lambda t: t.numpy(), step())
 
 

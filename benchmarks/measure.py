@@ -29,7 +29,10 @@ PEER_SIZES = (
     (4096, 8, 1),
 )
 QUICK_PEER_SIZES = ((128, 8, 2), (128, 8, 1))
+QUICK_READ_SIZES = ((256, 8, 2),)
 READ_SIZES = ((4096, 8, 2), (4096, 32, 2), (1024, 64, 2), (4096, 256, 2))
+# So many experts' kernels, 8 MB, stay in the cache.
+CACHED = 4
 GROWTH = (8, 16, 32, 64, 128, 256)
 TOLERANCE = 1e-4
 
@@ -69,13 +72,23 @@ def _against(size: dict, activation: str, backward: bool, quick: bool) -> dict:
 
 
 def reading(quick: bool) -> Iterator[dict]:
-    """How long it takes only to read the kernels of all experts, once."""
-    for rows, experts, top_k in QUICK_SIZES if quick else READ_SIZES:
+    """What memory costs: kernels only read, and products with and without it.
+
+    No gate, no sort, no fusion; groups of the same size.
+    """
+    for rows, experts, top_k in QUICK_READ_SIZES if quick else READ_SIZES:
         (bank,) = field.mixture(rows, experts, top_k).experts
-        to_limit = field.limit(rows, top_k, "relu")
+        (few,) = field.mixture(rows, CACHED, 1).experts
+        block, inputs = field.limit(rows, top_k, "relu")
+        layers = {
+            "limit": block,
+            "reading": field.Reading(bank),
+            "products": field.Products(bank),
+            "cached": field.Products(few, experts // CACHED),
+        }
         runs = {
-            "limit": field.runner(*to_limit, False),
-            "reading": field.runner(field.Reading(bank), to_limit[1], False),
+            name: field.runner(layer, inputs, False)
+            for name, layer in layers.items()
         }
         times = time_in_turn(runs, repeats_of(rows, top_k, quick))
         _clear()

@@ -33,7 +33,7 @@ def tables(results: dict) -> str:
         parts += [f"## {backend.capitalize()}", _where(found["machine"])]
         for title, make, key in (
             ("Over the limit", _limit, "limit"),
-            ("Only reading the kernels", _reading, "reading"),
+            ("Reading the kernels", _reading, "reading"),
             ("Growth with the number of experts", _growth, "growth"),
             ("Beside others", _peers, "peers"),
         ):
@@ -79,17 +79,17 @@ def _limit(entries: list[dict]) -> str:
 
 
 def _reading(entries: list[dict]) -> str:
+    names = ("reading", "products", "cached")
     rows = [
         (
             _size(entry),
             entry["megabytes"],
             entry["limit"]["ms"],
-            entry["reading"]["ms"],
-            _ratio(entry["reading"]["ratio"]),
+            *(_ratio(entry[name]["ratio"]) for name in names),
         )
         for entry in _measured(entries)
     ]
-    head = ("rows, E, k", "MB", "limit ms", "reading ms", "reading / limit")
+    head = ("rows, E, k", "MB", "limit ms", *(f"{n} / limit" for n in names))
     return table(head, rows)
 
 

@@ -28,7 +28,7 @@ class Choice(NamedTuple):
 
     Attributes:
         gates: float `(N, E)`.
-        picks: int `(N, K)`, see `Gate.gate_rows`, or None.
+        picks: `Picks` of these, `(N, K)`, or None.
     """
 
     gates: Any

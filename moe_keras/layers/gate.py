@@ -12,6 +12,7 @@ from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.ops import service
 from moe_keras.ops.cost import Cost, count_layer
+from moe_keras.ops.picks import Picks
 
 LEVELS = ("auto", "sample", "position")
 
@@ -92,7 +93,7 @@ class Gate(KeepsExperts, keras.layers.Layer):
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
     ) -> Any:
-        """Gates of rows `(..., D)`; with them, if known, whose they may be.
+        """Gates of rows `(..., D)`, or the experts of each row and theirs.
 
         Args:
             rows: float `(..., D)`, finite.
@@ -103,9 +104,8 @@ class Gate(KeepsExperts, keras.layers.Layer):
             training: bool or None.
 
         Returns:
-            Gates `(..., E)` in the router's dtype; or a tuple of them and of
-            picks, int `(..., choices)`: different experts, best first, among
-            which are all whose gate is not 0; or None in the place of these.
+            Gates `(..., E)` in the router's dtype; or `Picks` of `choices`
+            experts, where they are found before the gates.
         """
         raise NotImplementedError
 
@@ -184,21 +184,29 @@ class Gate(KeepsExperts, keras.layers.Layer):
         if real is not None:
             counted = counted * real
         gates = self.gate_rows(rows, counted, in_service, training)
-        gates, picks = gates if isinstance(gates, tuple) else (gates, None)
+        picks = gates if isinstance(gates, Picks) else None
+        sparse = picks is not None
+        sound = service.finite_rows(picks.weights if sparse else gates)
         if training or self.couples_rows:
-            good = ops.logical_and(good, service.finite_rows(gates))
+            sound = ops.logical_and(good, sound)
+        if sparse and in_service is None:
+            # The same, on K numbers per row instead of E.
+            picks = picks.spoiled(sound)
+            picks = Picks(picks.experts, self._finish(picks.weights, real))
+            note_picks(picks)
+            gates = picks.spread(self.num_experts)
         else:
-            good = service.finite_rows(gates)
-        gates = service.spoil_rows(gates, good, self.choices, in_service)
-        if picks is not None and in_service is None:
-            # Where every expert serves, the first are those that are spoiled.
-            first = ops.arange(self.choices, dtype=picks.dtype)
-            note_picks(ops.where(ops.expand_dims(good, -1), picks, first))
-        if real is not None:
-            gates = ops.where(ops.expand_dims(real, -1) > 0, gates, 0.0)
-        gates = ops.cast(gates, self.compute_dtype)
+            gates = picks.spread(self.num_experts) if sparse else gates
+            gates = service.spoil_rows(gates, sound, self.choices, in_service)
+            gates = self._finish(gates, real)
         note_gates(self.name, gates)
         return gates
+
+    def _finish(self, gates: Any, real: Any) -> Any:
+        """Nothing for padding, in the dtype of the policy."""
+        if real is not None:
+            gates = ops.where(ops.expand_dims(real, -1) > 0, gates, 0.0)
+        return ops.cast(gates, self.compute_dtype)
 
     def check_width(self, input_shape: Any) -> int:
         """D of the inputs' shape, which `build` needs to know."""

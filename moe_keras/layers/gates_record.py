@@ -64,7 +64,7 @@ def note_gates(name: str, gates: Any) -> None:
 
 @contextmanager
 def record_picks() -> Iterator[list[Any]]:
-    """Collect which experts `(..., K)` the gates that run inside chose.
+    """Collect the `Picks` of the gates that run inside.
 
     A gate that has sorted the scores once saves its mixture doing it again.
 
@@ -80,7 +80,7 @@ def record_picks() -> Iterator[list[Any]]:
 
 
 def note_picks(picks: Any) -> None:
-    """Hand int `(..., K)` to the open record, if there is one."""
+    """Hand `Picks` to the open record, if there is one."""
     record = _open_picks.get()
     if record is not None:
         record.append(picks)

@@ -215,7 +215,10 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
         rows, row_mask = join_axes(inputs, depth), join_axes(mask, depth)
         gates = ops.reshape(gates, (-1, self.num_experts))
         run = DISPATCHES[self.resolve_dispatch(rows.shape[0])]
-        choice = Choice(gates, join_axes(picks[0], depth) if picks else None)
+        found = picks[0] if picks else None
+        if found is not None:
+            found = found.mapped(lambda tensor: join_axes(tensor, depth))
+        choice = Choice(gates, found)
         # Gates inside an expert are of the rows that it was given.
         with record_gates():
             fused, dropped = run(self, rows, choice, row_mask, training)

@@ -22,8 +22,7 @@ def choose(gates: Any, top_k: int, picks: Any = None) -> tuple[Any, Any]:
     Args:
         gates: float `(N, E)`.
         top_k: int, K.
-        picks: int `(N, K)`, different experts, best first, among which are all
-            whose gate is not 0; None where they have to be found.
+        picks: `Picks` of these gates, or None where they have to be found.
 
     Returns:
         int `(N, K)`, best first, E where a row has fewer; float `(N, K)`.
@@ -31,8 +30,7 @@ def choose(gates: Any, top_k: int, picks: Any = None) -> tuple[Any, Any]:
     if picks is None:
         weights, experts = kernels.top_k(gates, top_k)
     else:
-        experts = picks
-        weights = ops.take_along_axis(gates, picks, axis=-1)
+        experts, weights = picks
     num_experts = gates.shape[-1]
     experts = ops.cast(experts, "int32")
     return ops.where(weights == 0, num_experts, experts), weights

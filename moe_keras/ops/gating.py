@@ -1,11 +1,11 @@
 """Gating: from router logits `(..., E)` to gates `(..., E)`."""
 
-from functools import reduce
 from typing import Any
 
 from keras import ops
 
 from moe_keras.ops import kernels
+from moe_keras.ops.picks import Picks, mark
 from moe_keras.ops.service import LOWEST, exclude
 
 # Shazeer et al. (2017), arXiv:1701.06538, eq. 4 has a bare softplus; the
@@ -54,7 +54,7 @@ def choose_top_k(scores: Any, k: int) -> Any:
         bool `(..., E)`, exactly k of them true in each row.
     """
     _, experts = kernels.top_k(scores, k)
-    return _mark(experts, scores.shape[-1])
+    return mark(experts, scores.shape[-1])
 
 
 def reach_top_p(shares: Any, picks: Any, top_p: float) -> Any:
@@ -73,20 +73,6 @@ def reach_top_p(shares: Any, picks: Any, top_p: float) -> Any:
     picked = ops.take_along_axis(shares, picks, axis=-1)
     # One is in while those before it have not reached the share.
     return ops.cumsum(picked, axis=-1) - picked < top_p
-
-
-def _mark(picks: Any, num_experts: int, kept: Any = None) -> Any:
-    """Bool `(..., E)` from expert numbers `(..., K)`."""
-    numbers = ops.arange(num_experts, dtype=picks.dtype)
-    marks = []
-    # A comparison for each choice: `(..., K, E)` would take twice the time.
-    for place in range(picks.shape[-1]):
-        only = slice(place, place + 1)
-        mark = ops.equal(picks[..., only], numbers)
-        if kept is not None:
-            mark = ops.logical_and(mark, kept[..., only])
-        marks.append(mark)
-    return reduce(ops.logical_or, marks)
 
 
 def softmax(logits: Any) -> Any:
@@ -112,6 +98,47 @@ def shares_of(logits: Any, activation: str = "softmax") -> Any:
     return _divide(scores, ops.sum(scores, axis=-1, keepdims=True))
 
 
+class Selection:
+    """What `choose_gates` found, in the form in which it is wanted.
+
+    Attributes:
+        picks: `Picks` of K experts per row; None where everyone is chosen.
+    """
+
+    def __init__(
+        self, picks: Picks | None, kept: Any, gates: Any, num_experts: int
+    ) -> None:
+        self.picks = picks
+        self._kept = kept
+        self._gates = gates
+        self._num_experts = num_experts
+
+    @property
+    def gates(self) -> Any:
+        """Float `(..., E)`, in [0, 1], 0 where an expert is not chosen."""
+        if self.picks is None:
+            return self._gates
+        return self.picks.spread(self._num_experts)
+
+    @property
+    def chosen(self) -> Any:
+        """Bool `(..., E)`."""
+        if self.picks is not None:
+            return mark(self.picks.experts, self._num_experts, self._kept)
+        every = ops.ones_like(self._gates, dtype="bool")
+        if self._kept is None:
+            return every
+        return ops.logical_and(every, self._kept)
+
+    def spoiled(self, good: Any) -> Any:
+        """`Picks`, or gates where there are none, NaN in rows not `good`."""
+        good = ops.expand_dims(good, -1)
+        if self.picks is None:
+            return ops.where(good, self._gates, float("nan"))
+        weights = ops.where(good, self.picks.weights, float("nan"))
+        return Picks(self.picks.experts, weights)
+
+
 def choose_gates(
     logits: Any,
     top_k: int | None = None,
@@ -121,7 +148,7 @@ def choose_gates(
     top_p: float | None = None,
     bias: Any = None,
     in_service: Any = None,
-) -> tuple[Any, Any, Any]:
+) -> Selection:
     """Scores of all experts, then the best of them, renormalised.
 
     A row with a single expert keeps its score as it is: divided by itself it
@@ -139,43 +166,63 @@ def choose_gates(
         in_service: bool, broadcasts to `(..., E)`, or None for all.
 
     Returns:
-        gates: float `(..., E)`, in [0, 1], 0 where an expert is not chosen.
-        chosen: bool `(..., E)`.
-        picks: int `(..., k)`, experts, best first, among which are all that
-            are chosen; None where that is everyone.
+        A `Selection`, with the gates `(..., E)` and what else is known.
 
     Source: Fedus et al. (2021), arXiv:2101.03961, eq. 1-2 (k = 1); Shazeer et
         al. (2017), arXiv:1701.06538, eq. 3 and 5 (k > 1); DeepSeek-AI (2024),
         arXiv:2412.19437, eq. 12-16 (sigmoid, bias).
     """
-    k = logits.shape[-1] if top_k is None else top_k
+    num_experts = logits.shape[-1]
+    k = num_experts if top_k is None else top_k
     logits = exclude(logits, in_service)
-    scores = ACTIVATIONS[activation](logits)
-    everyone = k == logits.shape[-1] and top_p is None
-    picks = None
-    if everyone:
-        chosen = ops.ones_like(scores, dtype="bool")
-    else:
-        best = logits if bias is None else exclude(scores + bias, in_service)
-        _, picks = kernels.top_k(best, k)
-        reached = None
-        if top_p is not None:
-            shares = shares_of(logits, activation)
-            reached = reach_top_p(shares, picks, top_p)
-        chosen = _mark(picks, scores.shape[-1], reached)
+    activate = ACTIVATIONS[activation]
+    if k == num_experts and top_p is None:
+        gates = activate(logits)
+        if in_service is not None:
+            gates = ops.where(in_service, gates, 0.0)
+        if normalize and k > 1 and activation != "softmax":
+            gates = _normalize(gates, in_service)
+        return Selection(None, in_service, gates, num_experts)
+    # What follows has K numbers per row, not E.
+    best = logits
+    if bias is not None:
+        best = exclude(activate(logits) + bias, in_service)
+    picked, experts = kernels.top_k(best, k)
+    if bias is not None:
+        picked = ops.take_along_axis(logits, experts, axis=-1)
+    kept = None
+    if top_p is not None:
+        kept = reach_top_p(shares_of(logits, activation), experts, top_p)
     if in_service is not None:
-        chosen = ops.logical_and(chosen, in_service)
-    if order == "top_k_softmax" and not everyone:
-        scores = softmax(ops.where(chosen, logits, LOWEST))
-    gates = ops.where(chosen, scores, 0.0)
-    if normalize and k > 1 and not (everyone and activation == "softmax"):
-        total = ops.sum(gates, axis=-1, keepdims=True)
-        if top_p is not None or in_service is not None:
-            # Or all rows have k experts.
-            count = ops.sum(ops.cast(chosen, "int32"), axis=-1, keepdims=True)
-            total = ops.where(count > 1, total, 1.0)
-        gates = _divide(gates, total)
-    return gates, chosen, picks
+        every = ops.logical_and(in_service, ops.ones_like(logits, dtype="bool"))
+        serving = ops.take_along_axis(every, experts, axis=-1)
+        kept = serving if kept is None else ops.logical_and(kept, serving)
+    together = normalize and k > 1
+    if order == "top_k_softmax" or (
+        # Divided by their sum, some values of a softmax are a softmax.
+        activation == "softmax" and together and kept is None
+    ):
+        together = False
+        hidden = picked if kept is None else ops.where(kept, picked, LOWEST)
+        weights = softmax(hidden)
+    elif activation == "softmax":
+        weights = ops.take_along_axis(activate(logits), experts, axis=-1)
+    else:
+        weights = activate(picked)
+    if kept is not None:
+        weights = ops.where(kept, weights, 0.0)
+    if together:
+        weights = _normalize(weights, kept)
+    return Selection(Picks(experts, weights), kept, None, num_experts)
+
+
+def _normalize(gates: Any, kept: Any) -> Any:
+    """Divided by their sum, but for rows that have kept a single expert."""
+    total = ops.sum(gates, axis=-1, keepdims=True)
+    if kept is not None:
+        count = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True)
+        total = ops.where(count > 1, total, 1.0)
+    return _divide(gates, total)
 
 
 def _divide(values: Any, total: Any) -> Any:

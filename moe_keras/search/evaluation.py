@@ -184,7 +184,7 @@ class CachedExperts:
             middle = (1,) * (scores.ndim - 2)
             bias = self._bias[places].reshape(len(places), *middle, -1)
             bias = ops.convert_to_tensor(bias)
-        gates, _, _ = choose_gates(
+        selection = choose_gates(
             ops.convert_to_tensor(scores),
             kept.top_k,
             kept.normalize,
@@ -193,7 +193,7 @@ class CachedExperts:
             kept.top_p,
             bias,
         )
-        return gates
+        return selection.gates
 
 
 def _pick(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:

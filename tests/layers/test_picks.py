@@ -22,6 +22,10 @@ GATES = {
     "top_p": lambda: GatingLayer(5, top_k=3, top_p=0.5),
     "sigmoid": lambda: GatingLayer(5, top_k=2, activation="sigmoid"),
     "load_bias": lambda: GatingLayer(5, top_k=2, load_bias=1e-3),
+    "order": lambda: GatingLayer(5, top_k=2, order="top_k_softmax"),
+    "scores": lambda: GatingLayer(5, top_k=2, normalize=False),
+    "top_1": lambda: GatingLayer(5, top_k=1),
+    "half": lambda: GatingLayer(5, top_k=2, dtype="mixed_float16"),
     "hash": lambda: HashGating(5, column=0),
 }
 
@@ -37,8 +41,13 @@ def test_picks_are_the_experts_with_gates(name):
     gate = GATES[name]()
     with record_picks() as picks:
         gates = numpy_of(gate(ops.convert_to_tensor(inputs_for(name))))
-    (experts,) = map(numpy_of, picks)
+    (found,) = picks
+    experts, weights = map(numpy_of, found)
     assert experts.shape == (6, gate.choices)
+    assert weights.dtype == gates.dtype
+    np.testing.assert_array_equal(
+        weights, np.take_along_axis(gates, experts, axis=1)
+    )
     for row, mine in zip(gates, experts, strict=True):
         assert len(set(mine.tolist())) == gate.choices
         assert set(np.flatnonzero(row)) <= set(mine.tolist())
@@ -53,7 +62,7 @@ def test_a_broken_row_goes_to_the_experts_that_are_spoiled():
     rows[1, 0] = np.nan
     with record_picks() as picks:
         gates = numpy_of(gate(ops.convert_to_tensor(rows)))
-    experts = numpy_of(picks[0])
+    experts = numpy_of(picks[0].experts)
     assert np.isnan(gates[1, experts[1]]).all()
     assert experts[[0, 2, 3]].tolist() == [[3, 4]] * 3
 

@@ -15,31 +15,29 @@ from tests.tools import assert_close, draw, numpy_of
 @pytest.mark.parametrize("top_k", [None, 1, 2, 3, 4])
 def test_choose_gates_are_those_of_the_loops(top_k, normalize):
     logits = draw(9, 4)
-    gates, chosen, _ = gating.choose_gates(
-        ops.convert_to_tensor(logits), top_k, normalize
-    )
+    found = gating.choose_gates(ops.convert_to_tensor(logits), top_k, normalize)
     expected = oracles.softmax_gates(logits, top_k, normalize)
-    assert_close(gates, expected)
-    np.testing.assert_array_equal(numpy_of(chosen), expected > 0)
+    assert_close(found.gates, expected)
+    np.testing.assert_array_equal(numpy_of(found.chosen), expected > 0)
 
 
 def test_choose_gates_take_any_rank():
     logits = draw(2, 3, 5, 4)
-    gates, _, _ = gating.choose_gates(ops.convert_to_tensor(logits), 2)
+    found = gating.choose_gates(ops.convert_to_tensor(logits), 2)
     expected = oracles.softmax_gates(logits.reshape(-1, 4), 2)
-    assert_close(gates, expected.reshape(2, 3, 5, 4))
+    assert_close(found.gates, expected.reshape(2, 3, 5, 4))
 
 
 def test_rows_sum_to_one_for_k_above_one():
-    gates, _, _ = gating.choose_gates(ops.convert_to_tensor(draw(9, 5)), 3)
-    assert_close(ops.sum(gates, axis=-1), np.ones(9))
+    found = gating.choose_gates(ops.convert_to_tensor(draw(9, 5)), 3)
+    assert_close(ops.sum(found.gates, axis=-1), np.ones(9))
 
 
 def test_top_1_keeps_its_probability():
     logits = draw(9, 4)
-    gates, _, _ = gating.choose_gates(ops.convert_to_tensor(logits), 1)
+    found = gating.choose_gates(ops.convert_to_tensor(logits), 1)
     largest = [np.max(oracles.softmax(row)) for row in logits]
-    assert_close(ops.max(gates, axis=-1), largest)
+    assert_close(ops.max(found.gates, axis=-1), largest)
     assert np.all(np.asarray(largest) < 0.99)
 
 
@@ -85,5 +83,5 @@ def test_huge_logits_give_finite_gates():
     logits = ops.convert_to_tensor(
         np.asarray([[1e4, 0.0, -1e4], [-1e4, -1e4, -1e4]], "float32")
     )
-    gates, _, _ = gating.choose_gates(logits, 2)
-    assert_close(gates, [[1, 0, 0], [0.5, 0.5, 0]])
+    found = gating.choose_gates(logits, 2)
+    assert_close(found.gates, [[1, 0, 0], [0.5, 0.5, 0]])

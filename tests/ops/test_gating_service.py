@@ -60,12 +60,10 @@ def test_dropped_experts_are_those_below_the_rate_but_never_all():
 def test_choice_without_enough_experts(k):
     logits = draw(6, 4)
     mask = np.asarray([False, True, False, True])
-    gates, chosen, _ = gating.choose_gates(
-        tensor(logits), k, in_service=tensor(mask)
-    )
-    assert_close(gates, oracles_gating.gates(logits, mask, top_k=k))
+    found = gating.choose_gates(tensor(logits), k, in_service=tensor(mask))
+    assert_close(found.gates, oracles_gating.gates(logits, mask, top_k=k))
     np.testing.assert_array_equal(
-        np.sum(numpy_of(chosen), axis=-1), [min(k, 2)] * 6
+        np.sum(numpy_of(found.chosen), axis=-1), [min(k, 2)] * 6
     )
 
 
@@ -73,11 +71,11 @@ def test_nobody_in_service_has_gates_of_zero():
     nobody = tensor(np.zeros(4, bool))
     for activation in gating.ACTIVATIONS:
         for k in (None, 1, 2):
-            gates, chosen, _ = gating.choose_gates(
+            found = gating.choose_gates(
                 tensor(draw(3, 4)), k, activation=activation, in_service=nobody
             )
-            assert not np.any(numpy_of(gates))
-            assert not np.any(numpy_of(chosen))
+            assert not np.any(numpy_of(found.gates))
+            assert not np.any(numpy_of(found.chosen))
 
 
 def test_losses_count_the_experts_in_service():

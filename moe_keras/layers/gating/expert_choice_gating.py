@@ -99,7 +99,7 @@ class ExpertChoiceGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         logits = LinearScores.score(self, rows)
         good = service.finite_rows(logits)
         logits = service.clear_rows(logits, good)
@@ -114,7 +114,7 @@ class ExpertChoiceGating(Gate):
             in_service,
         )
         gates = ops.reshape(gates, ops.shape(logits))
-        return ops.where(ops.expand_dims(good, -1), gates, float("nan")), None
+        return ops.where(ops.expand_dims(good, -1), gates, float("nan"))
 
     def _flat(self, tensor: Any) -> Any:
         return ops.reshape(tensor, (-1, self.num_experts))

@@ -199,26 +199,26 @@ class GatingLayer(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         if training:
             rows = self._jitter(rows)
             in_service = self._drop_experts(in_service)
         logits = score_rows(self, rows) / self.temperature
         note_scores(self, logits)
-        selection, scale = logits, None
+        ranked, scale = logits, None
         if self.noisy and training:
             scale = gating.noise_scale(ops.matmul(rows, self.noise_kernel))
             normal = keras.random.normal(
                 ops.shape(logits), dtype=logits.dtype, seed=self._noise_seed
             )
-            selection = logits + normal * scale
+            ranked = logits + normal * scale
         # Large inputs may overflow on the way.
-        good = service.finite_rows(selection)
+        good = service.finite_rows(ranked)
         if training:
             logits = self._clean(logits, good, in_service)
-            selection = self._clean(selection, good, in_service)
-        gates, chosen, picks = gating.choose_gates(
-            selection,
+            ranked = self._clean(ranked, good, in_service)
+        selection = gating.choose_gates(
+            ranked,
             self.top_k,
             self.normalize,
             self.activation,
@@ -229,19 +229,18 @@ class GatingLayer(Gate):
         )
         if training:
             real = real * ops.cast(good, real.dtype)
-            losses = RouterLosses(self, chosen, real, in_service)
-            self._add_losses(losses, logits, gates)
+            losses = RouterLosses(self, selection.chosen, real, in_service)
+            self._add_losses(losses, logits, selection)
             if self.load_loss:
                 scale = ops.where(ops.expand_dims(good, -1), scale, 1.0)
                 odds = gating.top_k_probability(
-                    logits, selection, scale, self.choices
+                    logits, ranked, scale, self.choices
                 )
                 losses.add_load(self.load_loss, odds)
             if self.load_bias and self.trainable:
                 step = ops.cast(losses.load_step(), self.router_dtype)
                 self.selection_bias.assign_add(self.load_bias * step)
-        gates = ops.where(ops.expand_dims(good, -1), gates, float("nan"))
-        return gates, picks
+        return selection.spoiled(good)
 
     def _clean(self, logits: Any, good: Any, in_service: Any) -> Any:
         return service.exclude(service.clear_rows(logits, good), in_service)
@@ -266,7 +265,7 @@ class GatingLayer(Gate):
         return service.drop_experts(uniform, self.expert_dropout, in_service)
 
     def _add_losses(
-        self, losses: RouterLosses, logits: Any, gates: Any
+        self, losses: RouterLosses, logits: Any, selection: gating.Selection
     ) -> None:
         shares = gating.shares_of(logits, self.activation)
         if self.balance_loss and self.is_sparse:
@@ -274,7 +273,7 @@ class GatingLayer(Gate):
         if self.z_loss and self.is_sparse:
             losses.add_z(self.z_loss, logits)
         if self.importance_loss:
-            losses.add_importance(self.importance_loss, gates)
+            losses.add_importance(self.importance_loss, selection.gates)
         if self.mutual_information_loss:
             losses.add_mutual_information(self.mutual_information_loss, shares)
         if self.entropy_loss:

@@ -12,6 +12,7 @@ from moe_keras.layers.input_checks import check_mask
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.hashing import MOST_EXPERTS, hash_to_experts
+from moe_keras.ops.picks import Picks
 
 
 @register
@@ -124,7 +125,7 @@ class HashGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> tuple[Any, Any]:
+    ) -> Picks:
         require(
             in_service is None,
             "HashGating",
@@ -132,8 +133,7 @@ class HashGating(Gate):
             expert_mask=in_service,
         )
         experts = hash_to_experts(rows, self.num_experts, self.salt)
-        every = ops.arange(self.num_experts, dtype="int32")
-        return ops.cast(experts == every, self.router_dtype), experts
+        return Picks(experts, ops.ones_like(experts, dtype=self.router_dtype))
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """A look-up."""

@@ -165,7 +165,7 @@ class HierarchicalGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         outer = ops.matmul(rows, self.group_kernel)
         flat = LinearScores.score(self, rows)
         good = ops.logical_and(
@@ -179,19 +179,22 @@ class HierarchicalGating(Gate):
             groups_in_service = ops.any(experts_in_service, axis=-1)
         outer = service.exclude(outer, groups_in_service)
         inner = service.exclude(inner, experts_in_service)
-        group_gates, groups_chosen, _ = gating.choose_gates(
+        groups = gating.choose_gates(
             outer, self.top_groups, in_service=groups_in_service
         )
-        gates, chosen, _ = gating.choose_gates(
+        within = gating.choose_gates(
             inner, self.top_k, in_service=experts_in_service
         )
-        gates = self._joined(gates * ops.expand_dims(group_gates, -1))
+        gates = within.gates * ops.expand_dims(groups.gates, -1)
+        gates = self._joined(gates)
         if training and self.is_sparse:
-            chosen = ops.logical_and(chosen, ops.expand_dims(groups_chosen, -1))
+            chosen = ops.logical_and(
+                within.chosen, ops.expand_dims(groups.chosen, -1)
+            )
             real = real * ops.cast(good, real.dtype)
             losses = RouterLosses(self, self._joined(chosen), real, in_service)
             self._add_losses(losses, outer, inner, groups_in_service)
-        return ops.where(ops.expand_dims(good, -1), gates, float("nan")), None
+        return ops.where(ops.expand_dims(good, -1), gates, float("nan"))
 
     def _add_losses(
         self, losses: RouterLosses, outer: Any, inner: Any, in_service: Any

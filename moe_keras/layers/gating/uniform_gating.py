@@ -106,7 +106,7 @@ class UniformGating(Gate):
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         shares = ops.convert_to_tensor(self.shares, dtype=self.router_dtype)
         if in_service is not None:
             kept = ops.where(in_service, shares, 0.0)
@@ -115,7 +115,7 @@ class UniformGating(Gate):
         # Not `broadcast_to`, which wants a shape that is known, nor a slice,
         # whose length is not where D is open.
         ones = ops.sum(rows, axis=-1, keepdims=True)
-        return shares + ops.zeros_like(ones), None
+        return shares + ops.zeros_like(ones)
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Nothing is multiplied."""
