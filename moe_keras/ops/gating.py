@@ -204,7 +204,7 @@ def choose_gates(
     ):
         together = False
         hidden = picked if kept is None else ops.where(kept, picked, LOWEST)
-        weights = softmax(hidden)
+        weights = kernels.softmax_of_few(hidden)
     elif activation == "softmax":
         weights = ops.take_along_axis(activate(logits), experts, axis=-1)
     else:

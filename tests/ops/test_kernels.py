@@ -125,7 +125,7 @@ def test_sort_groups_keeps_equal_numbers_in_order(count):
     np.testing.assert_array_equal(order, np.argsort(groups, kind="stable"))
 
 
-@pytest.mark.parametrize("rows", [0, 5])
+@pytest.mark.parametrize("rows", [0, 5, 70])
 def test_weigh_sums_each_rows_weighted_values(rows):
     weights, values = draw(rows, 3), draw(rows, 3, 4, seed=1)
     actual = kernels.weigh(*map(ops.convert_to_tensor, (weights, values)))
@@ -134,6 +134,16 @@ def test_weigh_sums_each_rows_weighted_values(rows):
         for choice in range(3):
             expected[row] += weights[row, choice] * values[row, choice]
     assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 8])
+def test_softmax_of_few_is_a_softmax(columns):
+    logits = 30 * draw(6, columns)
+    logits[0], logits[1, 0] = 2e4, -1e30
+    shifted = logits.astype("float64") - logits.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    actual = kernels.softmax_of_few(ops.convert_to_tensor(logits))
+    assert_close(actual, powers / powers.sum(axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize("count", [0, 1, 6])

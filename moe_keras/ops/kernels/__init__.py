@@ -13,6 +13,8 @@
 `top_k(scores, k)`
     Values and indices of the k largest along the last axis, largest first; ties
     go to the lower index.
+`softmax_of_few(logits)`
+    Softmax over a last axis of a few values.
 `grouped_matmul(rows, kernels, group_sizes)`
     `(M, D), (E, D, U), (E,) -> (M, U)`: run e of the rows times kernel e; zeros
     behind the last run.
@@ -85,5 +87,6 @@ finite_rows = _kernels.finite_rows
 product = _kernels.product
 halves = _kernels.halves
 top_k = _kernels.top_k
+softmax_of_few = _kernels.softmax_of_few
 grouped_matmul = _kernels.grouped_matmul
 in_one_product = _kernels.in_one_product

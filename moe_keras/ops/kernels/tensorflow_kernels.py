@@ -90,7 +90,13 @@ def take_or_zeros(rows, places, found):
     )
 
 
+# Up to here, what a product costs beside its multiplications is most of it.
+FEW_ROWS = 64
+
+
 def weigh(weights, values):
+    if weights.shape[0] is not None and weights.shape[0] <= FEW_ROWS:
+        return tf.reduce_sum(weights[:, :, None] * values, axis=1)
     # As a product, without a tensor of the weighted values in between.
     return tf.squeeze(tf.matmul(weights[:, None, :], values), axis=1)
 
@@ -112,6 +118,13 @@ def require_true(condition, message):
 
 def top_k(scores, k):
     return tf.math.top_k(scores, k)
+
+
+def softmax_of_few(logits):
+    # oneDNN's kernel for a softmax takes longer than these, on few columns.
+    largest = tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
+    powers = tf.exp(logits - largest)
+    return powers / tf.reduce_sum(powers, axis=-1, keepdims=True)
 
 
 def in_one_product(rows, shape):

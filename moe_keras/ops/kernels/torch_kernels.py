@@ -96,6 +96,10 @@ def top_k(scores, k):
     return values[..., :k], indices[..., :k]
 
 
+def softmax_of_few(logits):
+    return torch.softmax(logits, dim=-1)
+
+
 def in_one_product(rows, shape):
     num_groups, *widths = shape
     return (
