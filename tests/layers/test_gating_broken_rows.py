@@ -26,6 +26,7 @@ KINDS = {
     "top_1": lambda: GatingLayer(4, 1, **LOSSES),
     "top_2": lambda: GatingLayer(4, 2, load_bias=0.5, **LOSSES),
     "sigmoid": lambda: GatingLayer(4, 2, activation="sigmoid", **LOSSES),
+    "sigmoid_of_all": lambda: GatingLayer(4, activation="sigmoid", **LOSSES),
     "top_p": lambda: GatingLayer(4, top_p=0.6, **LOSSES),
     "cosine": lambda: GatingLayer(4, 2, scores="cosine", score_units=3),
     "attention": lambda: GatingLayer(4, 2, scores="attention", score_units=3),
@@ -84,7 +85,9 @@ def test_other_rows_gates_losses_and_gradients_are_as_without_it(kind, bad):
     assert_close(first[others], first_without, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["top_2", "expert_choice", "hierarchical"])
+@pytest.mark.parametrize(
+    "kind", ["sigmoid_of_all", "top_2", "expert_choice", "hierarchical"]
+)
 def test_logits_that_overflow_are_of_a_broken_row(kind):
     inputs = draw(6, 5)
     huge = inputs.copy()
