@@ -4,10 +4,7 @@ Mend the checks in their order: a layer whose signature lies makes the later
 ones fail in strange ways.
 """
 
-import ast
-import inspect
 import os
-import re
 import tempfile
 
 import keras
@@ -15,6 +12,7 @@ import numpy as np
 
 from moe_keras.layers import ExpertBank, MixtureOfExperts, MultiGateMixture
 from tests.gradients import gradients_of, random_projection
+from tests.signature import check_signature
 from tests.tools import (
     BACKEND,
     joined,
@@ -24,9 +22,6 @@ from tests.tools import (
     randomize,
     without_build_config,
 )
-
-# Of `keras.layers.Layer`; the last two only where there is no `get_config`.
-BASE_KEYS = {"name", "trainable", "dtype", "activity_regularizer", "autocast"}
 
 # How far a policy's values may be from the float32 ones, relative to the
 # largest: a few units in the last place of the compute dtype.
@@ -62,6 +57,7 @@ def check_layer(
     check.config_survives_build()
     check.build_makes_all_weights()
     check.shapes_and_dtypes_agree()
+    check.found_from_outside()
     check.twin_is_equal()
     check.saved_model_is_equal()
     check.gradient_reaches_every_weight()
@@ -70,42 +66,19 @@ def check_layer(
     check.permuted_batch_permutes_output()
 
 
-def check_signature(layer_class, layer):
-    """(1) Signature, docstring and config name the same arguments."""
-    signature = inspect.signature(layer_class.__init__)
-    parameters = {
-        name: parameter
-        for name, parameter in list(signature.parameters.items())[1:]
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    }
-    if "__init__" not in vars(layer_class):
-        parameters = {}  # those of `keras.layers.Layer`
-    documented = documented_arguments(layer_class)
-    assert list(documented) == list(parameters)
-    config = set(layer.get_config())
-    assert config - (BASE_KEYS - set(parameters)) == set(parameters)
-    for name, parameter in parameters.items():
-        default = documented[name]
-        if parameter.default is inspect.Parameter.empty:
-            assert default is None, f"{name} has no default"
-        else:
-            assert default is not None, f"{name}: default not documented"
-            assert ast.literal_eval(default) == parameter.default, name
+class Around(keras.layers.Layer):
+    """As users write them: Keras runs `call` to find the output's shape."""
 
+    def __init__(self, layer, call_kwargs=None):
+        super().__init__()
+        self.layer = layer
+        self.call_kwargs = call_kwargs or {}
 
-def documented_arguments(layer_class):
-    """From each name under `Args:` to its documented default, or None."""
-    text = inspect.getdoc(layer_class)
-    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", text, re.S | re.M).group(1)
-    entries = re.split(r"^ {4}(?=[\w*]+:)", section, flags=re.M)[1:]
-    arguments = {}
-    for entry in entries:
-        name, description = entry.split(":", 1)
-        if name.startswith("**"):
-            continue
-        found = re.findall(r"Defaults\s+to\s+`([^`]+)`", description)
-        arguments[name] = found[-1] if found else None
-    return arguments
+    def build(self, *shapes):
+        self.built = True  # as the layer inside is, by then
+
+    def call(self, *inputs):
+        return self.layer(*inputs, **self.call_kwargs)
 
 
 class _Check:
@@ -176,6 +149,13 @@ class _Check:
         assert symbolic == self.expected.dtype.name
         computed = self.layer.compute_output_shape(*self.shapes())
         assert joined_shape(computed) == self.expected.shape
+
+    def found_from_outside(self):
+        """(4) A layer around it, without shapes of its own, has the same."""
+        symbols = self.symbols()
+        outputs = joined(Around(self.layer, self.call_kwargs)(*symbols))
+        assert outputs.shape[0] is None
+        assert outputs.shape[1:] == self.expected.shape[1:]
 
     def twin_is_equal(self):
         """(5) A layer from the config, with the weights, is the same."""

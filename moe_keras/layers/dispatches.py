@@ -122,13 +122,26 @@ def run_capacity(
     return fused, plan.dropped_share
 
 
-def pick_dispatch(mixture: Any, rows: int | None) -> str:
-    """What `dispatch="auto"` stands for.
+def find_dispatch(mixture: Any, rows: Any) -> str:
+    """What runs for so many rows.
 
     Args:
         mixture: a `MixtureOfExperts`.
-        rows: N where it is known when the layer is traced, else None.
+        rows: N where it is known when the layer is traced, else None. JAX may
+            have a symbol for it: where Keras looks for the shapes of a layer
+            around this one, and in a program exported for any batch.
     """
+    symbolic = not (rows is None or isinstance(rows, int))
+    dispatch: str = mixture.dispatch
+    if dispatch == "auto":
+        dispatch = _pick_dispatch(mixture, None if symbolic else rows)
+    if symbolic and not kernels.DYNAMIC_SHAPES and dispatch in _COUNTED:
+        return "dense"
+    return dispatch
+
+
+def _pick_dispatch(mixture: Any, rows: int | None) -> str:
+    """What `dispatch="auto"` stands for."""
     if not getattr(mixture.gate, "is_sparse", False):
         return "dense"
     pickable = mixture.banks.can_pick
@@ -145,6 +158,9 @@ def most_choices(mixture: Any) -> int:
     choices: int = getattr(mixture.gate, "choices", mixture.num_experts)
     return choices
 
+
+# Where shapes are static, their programs are made for a number of rows.
+_COUNTED = ("sorted", "capacity")
 
 DISPATCHES = {
     "dense": run_dense,

@@ -13,7 +13,7 @@ from moe_keras.layers.calls import (
     join_axes,
     read_layers,
 )
-from moe_keras.layers.dispatches import DISPATCHES, Choice, pick_dispatch
+from moe_keras.layers.dispatches import DISPATCHES, Choice, find_dispatch
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import (
@@ -161,9 +161,7 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
         """
         if outputs_record(self) is not None:
             return "dense"
-        if self.dispatch != "auto":
-            return self.dispatch
-        return pick_dispatch(self, rows)
+        return find_dispatch(self, rows)
 
     def build(self, input_shape: Any) -> None:
         if not self.gate.built:

@@ -88,7 +88,9 @@ class ProductBank(ExpertBank):
         picks = ops.minimum(experts, self.num_experts - 1)
         top_k, row_shape = experts.shape[1], tuple(rows.shape[1:])
         shape = (-1, top_k, *self.row_output_shape(row_shape))
-        if rows.shape[0] and rows.shape[0] * top_k <= FEW_CHOICES:
+        count = rows.shape[0]
+        # On JAX it may be a symbol, which compares with no number.
+        if isinstance(count, int) and 0 < count * top_k <= FEW_CHOICES:
             flat = ops.reshape(picks, (-1,))
             chosen = self._split(lambda bank: kernels.fetch(bank, flat))
             outputs = [

@@ -4,9 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from moe_keras.layers import AugmentedExperts, ConvExpert, DenseExpert
+from moe_keras.layers import (
+    AugmentedExperts,
+    ConvExpert,
+    DenseExpert,
+    ModelExpert,
+)
 from moe_keras.zoo import build_image_moe, dense_twin
-from tests.tools import assert_close, draw, numpy_of, random_gates
+from tests.tools import BACKEND, assert_close, draw, numpy_of, random_gates
 
 IMAGES = draw(6, 8, 8, 2)
 
@@ -93,6 +98,38 @@ def test_an_image_model_learns_with_it_and_its_twin_has_it_too():
     ]
     assert inner[0].shift == 0.2
     assert inner[0].num_experts == 1
+
+
+@pytest.mark.jax
+@pytest.mark.skipif(BACKEND != "jax", reason="Keras' layers rule jit out")
+def test_steps_compiled_by_jax_draw_anew():
+    import jax
+
+    seen = []
+
+    @keras.saving.register_keras_serializable("tests")
+    class Tell(keras.layers.Layer):
+        def call(self, inputs):
+            jax.debug.callback(lambda x: seen.append(np.asarray(x)), inputs)
+            return inputs
+
+    inner = ModelExpert(
+        keras.Sequential([keras.Input((8, 8, 2)), Tell()]), 1, name="inner"
+    )
+    inputs = keras.Input((8, 8, 2))
+    bank = AugmentedExperts(inner, shift=0.4, turn=0.4, flip=True, seed=1)
+    outputs = keras.layers.Dense(1)(keras.layers.Flatten()(bank(inputs)))
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", "mse", jit_compile=True)
+    assert model.jit_compile
+    images, labels = IMAGES, np.zeros((len(IMAGES), 1))
+    seen.clear()
+    for _ in range(2):
+        model.train_on_batch(images, labels)
+    jax.effects_barrier()
+    first, second = seen[-2:]
+    assert np.abs(first - images).max() > 1e-3
+    assert np.abs(first - second).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from moe_keras.layers import (
     record_gates,
 )
 from moe_keras.ops.dispatch import FEW_CHOICES
+from tests.contract import Around
 from tests.tools import BACKEND, numpy_of
 
 pytestmark = pytest.mark.jax
@@ -60,6 +61,22 @@ def test_all_dispatches_equal_dense(num_experts, top_k, shape, masked, seed):
         layer.dispatch = dispatch
         found = numpy_of(layer(inputs, **context))
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=dispatch)
+
+
+@pytest.mark.parametrize("dispatch", ["auto", "dense", *SPARSE])
+def test_a_layer_around_it_may_have_any_number_of_rows(dispatch):
+    layer = mixture(dispatch=dispatch)
+    layer.build((None, 4))
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Around(layer)(inputs))
+    assert model.output_shape == (None, 3)
+    rows = draw(6, 4)
+    layer.dispatch = "dense"
+    expected = numpy_of(layer(rows))
+    layer.dispatch = dispatch
+    np.testing.assert_allclose(
+        model.predict(rows, verbose=0), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("dispatch", SPARSE)

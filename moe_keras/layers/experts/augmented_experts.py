@@ -93,6 +93,11 @@ class AugmentedExperts(ExpertBank):
             self._augmentations.append(
                 keras.layers.RandomRotation(turn / 4, **border)
             )
+        # Keras rules jit out for TensorFlow's sake, and on JAX would then run
+        # the whole model without it.
+        if keras.backend.backend() == "jax":
+            for layer in self._augmentations:
+                layer.supports_jit = True
 
     def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
         require(

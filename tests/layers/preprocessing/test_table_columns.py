@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from moe_keras.export import export_saved_model
 from moe_keras.layers import TableColumns
 from moe_keras.ops.cost import count_multiply_adds
-from tests.contract import check_signature
 from tests.layers.preprocessing.tables import (
     ARGUMENTS,
     NAMES,
@@ -21,6 +20,7 @@ from tests.layers.preprocessing.tables import (
     expected_rows,
     table,
 )
+from tests.signature import check_signature
 from tests.tools import BACKEND, numpy_of, only_tensorflow
 
 

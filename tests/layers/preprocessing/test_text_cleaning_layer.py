@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from moe_keras.layers import TextCleaning
-from tests.contract import check_signature
+from tests.signature import check_signature
 from tests.tools import BACKEND, only_tensorflow
 
 

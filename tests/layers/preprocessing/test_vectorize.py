@@ -11,7 +11,7 @@ from moe_keras.zoo.presets.architecture import (
     pack_architecture,
     unpack_architecture,
 )
-from tests.contract import check_signature
+from tests.signature import check_signature
 from tests.tools import BACKEND, numpy_of, only_tensorflow
 
 TEXTS = [
