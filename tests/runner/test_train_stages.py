@@ -17,6 +17,7 @@ from moe_keras.layers import (
 )
 from moe_keras.runner import train_recipe
 from moe_keras.training import Recipe, fit_temperature
+from tests.runner.folds import make_recipe
 from tests.tools import numpy_of, only_tensorflow
 from tests.training.recipes import small
 from tests.training.staged_recipe import Watch
@@ -200,12 +201,14 @@ def test_without_calibrate_the_temperature_is_1(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "data"),
+    ("asked", "data"),
     [
-        ("image", "image; those of synthetic_reviews are text"),
-        ("risk", "tabular; those of synthetic_reviews are text"),
+        (lambda folder: recipe(task="image"), "image"),
+        (lambda folder: make_recipe(folder, data=DATA), "tabular"),
     ],
+    ids=["image", "risk"],
 )
-def test_the_data_must_be_those_of_the_task(tmp_path, task, data):
-    with pytest.raises(ValueError, match=data):
-        train(tmp_path, recipe=recipe(task=task))
+def test_the_data_must_be_those_of_the_task(tmp_path, asked, data):
+    told = f"{data}; those of synthetic_reviews are text"
+    with pytest.raises(ValueError, match=told):
+        train(tmp_path, recipe=asked(tmp_path))
