@@ -25,7 +25,9 @@ PEER_SIZES = (
     (4096, 8, 2),
     (4096, 32, 2),
     (1024, 8, 2),
+    (1024, 128, 8),
     (8, 32, 2),
+    (1, 32, 2),
     (4096, 8, 1),
 )
 QUICK_PEER_SIZES = ((128, 8, 2), (128, 8, 1))
@@ -137,7 +139,7 @@ def peers(quick: bool) -> Iterator[dict]:
             continue
         peer = importlib.import_module(module)
         for size in QUICK_PEER_SIZES if quick else PEER_SIZES:
-            if size[-1] != peer.TOP_K:
+            if size[-1] not in peer.TOP_KS:
                 continue
             entry = {
                 "peer": name,

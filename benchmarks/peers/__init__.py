@@ -1,8 +1,8 @@
 """Other people's layers, with our weights where the formula is the same.
 
 `PEERS` maps a name to `(backend, module)`. A module has `NOTE`,
-`TOP_K` (its k; with k = 1, a gate that normalises is another formula) and
-`make(rows, experts, top_k)`, which returns a dict:
+`TOP_KS` (each k it runs with; with k = 1, a gate that normalises is another
+formula) and `make(rows, experts, top_k)`, which returns a dict:
 
 `layer`, `inputs`
     what to run, and on what.

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.contestants import CAN_GATE, HIDDEN, WIDTH, draw, mixture
 
-TOP_K = 2
+TOP_KS = (2, 8)
 NOTE = "runs every expert on every row; same weights, equal outputs"
 
 

@@ -2,7 +2,7 @@
 
 from benchmarks.contestants import CAN_GATE, HIDDEN, WIDTH, draw, mixture
 
-TOP_K = 2
+TOP_KS = (2,)
 NOTE = (
     "capacity 2.0 at evaluation, and a second expert below the threshold 0.2 "
     "is dropped at random: it may compute less, and its outputs are its own"

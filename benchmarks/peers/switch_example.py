@@ -10,7 +10,7 @@ from keras import ops
 
 from benchmarks.contestants import HIDDEN, WIDTH, draw, mixture
 
-TOP_K = 1
+TOP_KS = (1,)
 NOTE = (
     "our own re-implementation of its method: top-1, capacity rows/E, one-hot "
     "dispatch; rows past the capacity are dropped, so it may compute less"
