@@ -211,7 +211,7 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
         if not self.banks.keeps_rows:
             inputs = cast_floats(inputs, self.compute_dtype)
         rows, row_mask = join_axes(inputs, depth), join_axes(mask, depth)
-        gates = ops.reshape(gates, (-1, self.num_experts))
+        gates = join_axes(gates, depth)
         run = DISPATCHES[self.resolve_dispatch(rows.shape[0])]
         found = picks[0] if picks else None
         if found is not None:

@@ -41,8 +41,10 @@ def feed_forward(
         rows = product(rows, kernel)
         if bias is not None:
             rows = add_bias(rows, bias)
-        if depth == 0:
-            rows = gate_linear(rows, activation) if gated else activation(rows)
+        if depth == 0 and gated:
+            rows = kernels.gate_linear(rows, activation)
+        elif depth == 0:
+            rows = activation(rows)
     return rows
 
 
@@ -57,20 +59,6 @@ def add_bias(rows: Any, bias: Any) -> Any:
         bias: float, broadcasts to the rows.
     """
     return ops.add(rows, bias) if len(bias.shape) == 1 else rows + bias
-
-
-def gate_linear(values: Any, activation: Callable[[Any], Any]) -> Any:
-    """The first half of the last axis, activated, times the second.
-
-    Args:
-        values: float `(..., 2H)`.
-        activation: element-wise.
-
-    Returns:
-        float `(..., H)`.
-    """
-    activated, linear = kernels.halves(values)
-    return activation(activated) * linear
 
 
 def draw_halves(

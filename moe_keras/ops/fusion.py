@@ -44,6 +44,8 @@ def weighted_sum(outputs: Any, gates: Any, cleared: bool = False) -> Any:
     num_experts, axis = gates.shape[-1], _expert_axis(gates)
     if num_experts == 1:
         return ops.squeeze(_spread(gates, outputs) * outputs, axis=axis)
+    if axis == 1 and len(outputs.shape) == 3:
+        return kernels.weigh(gates, outputs)
     shape = ops.shape(outputs)
     width = math.prod(shape[axis + 1 :])
     fused = kernels.weigh(

@@ -201,8 +201,8 @@ def test_product(shape, dtypes):
     assert_close(actual, rows @ kernel)
 
 
-def test_halves():
-    values = draw(2, 3, 8)
-    first, second = kernels.halves(ops.convert_to_tensor(values))
-    assert_close(first, values[..., :4])
-    assert_close(second, values[..., 4:])
+@pytest.mark.parametrize("shape", [(1, 8), (3, 8), (2, 3, 8), (0, 8)])
+def test_gate_linear(shape):
+    values = draw(*shape)
+    actual = kernels.gate_linear(ops.convert_to_tensor(values), ops.tanh)
+    assert_close(actual, np.tanh(values[..., :4]) * values[..., 4:])

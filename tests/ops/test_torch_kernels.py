@@ -129,3 +129,55 @@ def test_a_bank_takes_it_where_all_its_kernels_fit(native, units):
         atol=0.05,
         rtol=0.02,
     )
+
+
+def largest(values):
+    return values.amax(-1, keepdim=True)
+
+
+ACTIVATIONS = {
+    "new": lambda values: values.tanh(),
+    "the values themselves": lambda values: values,
+    "another shape": largest,
+    "one number in many places": lambda v: largest(v).expand_as(v),
+    "another dtype": lambda values: values.bfloat16(),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("shape", [(1, 8), (3, 8), (2, 3, 8), (0, 8)])
+def test_gated_in_place_is_gated(name, shape):
+    values = torch.tensor(draw(*shape))
+    expected = torch_kernels.gate_linear(values.clone(), ACTIVATIONS[name])
+    with torch.no_grad():
+        found = torch_kernels.gate_linear(values.clone(), ACTIVATIONS[name])
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_gated_in_place_takes_no_memory():
+    made = []
+
+    def activation(values):
+        made.append(values.tanh())
+        return made[-1]
+
+    with torch.no_grad():
+        found = torch_kernels.gate_linear(torch.ones(3, 8), activation)
+    assert found.data_ptr() == made[0].data_ptr()
+
+
+def test_kernels_are_fetched_without_a_copy_where_nothing_learns():
+    bank = torch.nn.Parameter(torch.tensor(draw(3, 2, 4)))
+    places = torch.tensor([2, 0, 2])
+    recorded = torch_kernels.fetch(bank, places)
+    with torch.no_grad():
+        found = torch_kernels.fetch(bank, places)
+    torch.testing.assert_close(found, [part.detach() for part in recorded])
+    assert [part.data_ptr() for part in found] == [
+        bank[place].data_ptr() for place in places
+    ]
+    (gradient,) = torch.autograd.grad(
+        sum((i + 1) * part.sum() for i, part in enumerate(recorded)), bank
+    )
+    expected = torch.tensor([2.0, 0.0, 4.0])[:, None, None].expand(3, 2, 4)
+    torch.testing.assert_close(gradient, expected)

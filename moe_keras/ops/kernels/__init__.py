@@ -41,8 +41,9 @@
     Bool `(...)`: which rows of `(..., D)` hold finite numbers only.
 `product(rows, kernel)`
     `rows @ kernel`, with what eager calls of `keras.ops` cost left out.
-`halves(values)`
-    The two halves of the last axis, in the same way.
+`gate_linear(values, activation)`
+    `(..., 2H) -> (..., H)`: the first half of the last axis, activated, times
+    the second. It may overwrite the values, and what the activation made.
 `run_nonempty(function, group)`
     `function(*group)` for a tuple of tensors that share their first axis; where
     they have no row, on one row of zeros, and the result has no row.
@@ -85,7 +86,7 @@ run_nonempty = _kernels.run_nonempty
 require_true = _kernels.require_true
 finite_rows = _kernels.finite_rows
 product = _kernels.product
-halves = _kernels.halves
+gate_linear = _kernels.gate_linear
 top_k = _kernels.top_k
 softmax_of_few = _kernels.softmax_of_few
 grouped_matmul = _kernels.grouped_matmul

@@ -11,7 +11,7 @@ import numpy as np
 
 from moe_keras.ops.kernels import jax_tiles
 from moe_keras.ops.kernels.traced_kernels import finite_rows as finite_rows
-from moe_keras.ops.kernels.traced_kernels import halves as halves
+from moe_keras.ops.kernels.traced_kernels import gate_linear as gate_linear
 from moe_keras.ops.kernels.traced_kernels import product as product
 
 DYNAMIC_SHAPES = False

@@ -9,7 +9,7 @@ in a loop would build a zero tensor of the whole bank for every expert.
 import tensorflow as tf
 
 from moe_keras.ops.kernels.traced_kernels import finite_rows as finite_rows
-from moe_keras.ops.kernels.traced_kernels import halves as halves
+from moe_keras.ops.kernels.traced_kernels import gate_linear as gate_linear
 from moe_keras.ops.kernels.traced_kernels import product as product
 
 DYNAMIC_SHAPES = True

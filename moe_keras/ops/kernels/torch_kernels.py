@@ -29,7 +29,12 @@ def unstack(weights):
 
 
 def fetch(weights, places):
-    return list(torch.as_tensor(weights)[places])
+    bank = torch.as_tensor(weights)
+    recorded = bank.requires_grad and torch.is_grad_enabled()
+    if bank.device.type != "cpu" or recorded or torch.compiler.is_compiling():
+        return list(bank[places])
+    # Views, where an index would copy; their gradient would be dear.
+    return [bank[place] for place in places.tolist()]
 
 
 def count_groups(groups, num_groups):
@@ -86,8 +91,19 @@ def product(rows, kernel):
     return ops.matmul(rows, kernel)
 
 
-def halves(values):
-    return torch.chunk(values, 2, dim=-1)
+def gate_linear(values, activation):
+    first, second = torch.chunk(values, 2, dim=-1)
+    activated = activation(first)
+    if torch.is_grad_enabled() or not _is_like(activated, second):
+        return activated * second
+    # Nobody needs what was there, and memory takes longer than the product.
+    return activated.mul_(second)
+
+
+def _is_like(tensor, other):
+    """Whether products with the other fit into the tensor's own memory."""
+    same = tensor.shape == other.shape and tensor.dtype == other.dtype
+    return same and tensor.is_contiguous()
 
 
 def top_k(scores, k):

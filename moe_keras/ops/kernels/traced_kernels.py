@@ -14,5 +14,6 @@ def product(rows, kernel):
     return ops.matmul(rows, kernel)
 
 
-def halves(values):
-    return ops.split(values, 2, axis=-1)
+def gate_linear(values, activation):
+    first, second = ops.split(values, 2, axis=-1)
+    return activation(first) * second
