@@ -189,6 +189,31 @@ def test_half_policies_are_close(kind, policy):
     np.testing.assert_allclose(fused, expected, atol=0.05)
 
 
+# Half a unit in the last place: the result is rounded once, at the end.
+@pytest.mark.parametrize(
+    ("policy", "error"), [("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11)]
+)
+@pytest.mark.parametrize("kind", ["linear", "log"])
+def test_pools_are_rounded_once(kind, policy, error):
+    dtype = policy.removeprefix("mixed_")
+    half = [
+        keras.ops.cast(tensor, dtype)
+        for tensor in (9 * draw(6, 5, 4), random_gates((6, 5), share=0))
+    ]
+    outputs, gates = (numpy_of(keras.ops.cast(x, "float32")) for x in half)
+    layer = KINDS[kind](dtype=policy)
+    fused = numpy_of(keras.ops.cast(layer(half), "float32"))
+    expected = expected_of(layer, outputs, gates)
+    np.testing.assert_allclose(fused, expected, rtol=1.01 * error, atol=1e-5)
+
+
+def test_an_unheard_expert_sets_no_scale():
+    # Three classes: 200 below what an expert of equal logits would say.
+    logits = np.asarray([[[0.0, -200, -200], [0, 0, 0]]], "float32")
+    gates = np.asarray([[1.0, 0.0]], "float32")
+    assert_close(LogitFusion()([logits, gates]), logits[:, 0])
+
+
 def test_costs_are_the_products():
     shapes = [(None, 7, 2, 4), (None, 7, 1, 4), (None, 7, 3)]
     load = [0.5, 0.25, 0.25]

@@ -14,7 +14,14 @@ from moe_keras.layers import (
     UniformGating,
 )
 from tests import oracles_gating
-from tests.tools import BACKEND, assert_close, draw, numpy_of, randomize
+from tests.tools import (
+    BACKEND,
+    assert_close,
+    draw,
+    numpy_of,
+    only_tensorflow,
+    randomize,
+)
 
 LOSSES = {
     "balance_loss": 1.0,
@@ -242,10 +249,7 @@ def test_mixture_hands_the_mask_on():
     assert_close(moe(inputs, expert_mask=IN_SERVICE), expected)
 
 
-ALL_KINDS = {
-    **KINDS,
-    "hierarchical": lambda n: HierarchicalGating(n, 1),
-}
+ALL_KINDS = {**KINDS, "hierarchical": lambda n: HierarchicalGating(n, 1)}
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
@@ -258,6 +262,30 @@ def test_nobody_in_service_is_an_error(kind, shape):
         ValueError, match="`expert_mask` must leave an expert in service"
     ):
         ALL_KINDS[kind](5)(draw(4, 4), expert_mask=mask)
+
+
+@only_tensorflow
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_row_with_nobody_in_service_reaches_nobody_in_a_graph(kind):
+    # Where values are not known beforehand there is nothing to refuse.
+    import tensorflow as tf
+
+    inputs, layer = 2 * draw(4, 4), ALL_KINDS[kind](5)
+    layer(inputs)
+    randomize(layer)
+    others = np.arange(4) != 1
+    expected = numpy_of(layer(inputs[others]))
+    mask = np.repeat(others[:, None], layer.num_experts, axis=1)
+
+    @tf.function
+    def step(expert_mask):
+        gates = layer(inputs, expert_mask=expert_mask, training=True)
+        return gates, tf.add_n([0.0, *layer.losses])
+
+    gates, loss = map(numpy_of, step(tf.constant(mask)))
+    assert np.all(gates[1] == 0)
+    assert_close(gates[others], expected)
+    assert np.isfinite(loss)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 5), (4, 1, 5)])

@@ -128,6 +128,19 @@ def test_expert_choice_load_is_even_and_ties_go_to_the_earlier_row():
     assert not ExpertChoiceGating(4, 4.0).is_sparse
 
 
+@pytest.mark.parametrize(
+    ("num_experts", "capacity_factor"), [(2, 1.2), (3, 0.6), (5, 4.8)]
+)
+def test_whole_numbers_of_places_are_not_rounded_up(
+    num_experts, capacity_factor
+):
+    inputs = draw(25, 5)
+    layer = built(ExpertChoiceGating(num_experts, capacity_factor), inputs)
+    taken = np.sum(numpy_of(layer(inputs)) > 0, axis=0)
+    places = round(25 * capacity_factor / num_experts)
+    np.testing.assert_array_equal(taken, [places] * num_experts)
+
+
 def test_expert_choice_of_nothing_but_padding():
     layer = built(ExpertChoiceGating(3), draw(4, 5))
     gates = layer(draw(4, 5), mask=np.zeros(4, bool))

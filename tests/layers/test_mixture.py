@@ -143,12 +143,16 @@ def test_padded_positions_are_routed_nowhere(dispatch):
     np.testing.assert_array_equal(outputs[~mask], np.zeros((4, 3)))
 
 
-@pytest.mark.parametrize("dispatch", DISPATCHES)
+@pytest.mark.parametrize("dispatch", [*DISPATCHES, "capacity"])
 def test_padded_steps_are_not_read(dispatch):
     inputs = draw(4, 5, 2)
     mask = np.arange(5) < np.asarray([[5], [3], [1], [2]])
     moe = built(
-        inputs, RecurrentExpert(3, 3), GatingLayer(3, 2), dispatch=dispatch
+        inputs,
+        RecurrentExpert(3, 3),
+        GatingLayer(3, 2),
+        dispatch=dispatch,
+        eval_capacity_factor=3.0,
     )
     expected = [
         numpy_of(moe(sample[None, :length]))[0]

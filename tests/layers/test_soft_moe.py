@@ -138,6 +138,24 @@ def test_the_router_computes_in_float32(policy):
         np.testing.assert_allclose(outputs[n], expected, atol=0.03)
 
 
+# Half a unit in the last place: the weights are rounded once, at the end.
+@pytest.mark.parametrize(
+    ("policy", "error"), [("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11)]
+)
+def test_the_router_reads_what_it_was_given(policy, error):
+    inputs = draw(2, 4, 5)
+    layer = built(inputs, DenseExpert(3, 2, dtype=policy), dtype=policy)
+    layer.scale.assign(50.0)
+    with record_gates() as record:
+        layer(inputs)
+    (gates,) = (keras.ops.cast(g, "float32") for g in record.values())
+    for n in range(2):
+        _, combine = expected_of(layer, inputs[n])
+        np.testing.assert_allclose(
+            numpy_of(gates[n]), combine, rtol=1.01 * error, atol=1e-4
+        )
+
+
 def test_cost_is_the_products():
     symbols = keras.Input((7, 5))
     layer = SoftMoE(DenseExpert(3, 4, hidden_units=6), 2, name="soft")

@@ -135,3 +135,23 @@ def test_mutual_information_at_its_ends():
     assert float(numpy_of(balance.mutual_information(sure))) == pytest.approx(
         np.log(3), rel=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("real", "experts", "expected"),
+    [
+        (None, None, [-1, 1, 1, 1]),
+        ([1, 1, 1, 0], None, [-1, 1, 0, 1]),
+        ([1, 1, 1, 0], [1, 1, 0, 1], [-1, 1, 0, 1]),
+    ],
+)
+def test_load_step_goes_towards_the_mean(real, experts, expected):
+    chosen = np.asarray(
+        [[1, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], bool
+    )
+    real, experts = (
+        None if x is None else ops.convert_to_tensor(np.float32(x))
+        for x in (real, experts)
+    )
+    step = balance.load_step(ops.convert_to_tensor(chosen), real, experts)
+    np.testing.assert_array_equal(numpy_of(step), expected)
