@@ -188,17 +188,39 @@ def test_the_mask_of_an_embedding_goes_through():
         assert_close(pooled[n], np.mean(expected, axis=0), atol=1e-4)
 
 
-def test_dropout_acts_in_training_only():
+def test_padding_reaches_no_expert_of_a_transformer():
+    mask = np.asarray([[1, 1, 1, 0], [1, 0, 0, 0]], bool)
+    layer = built(MoETransformerBlock(2, 3, 4, 6), draw(2, 4, 5))
+    with record_gates() as record:
+        layer(draw(2, 4, 5), mask=mask)
+    gates = numpy_of(record[layer.gate.name])
+    np.testing.assert_array_equal(np.sum(gates > 0, axis=-1), 2 * mask)
+
+
+# A path is alone where the last maps of the others are zeros. Of attention only
+# the last bias is left, on which its own dropout has no effect.
+@pytest.mark.parametrize(
+    ("make", "alone"),
+    [
+        (lambda: MoEFeedForward(3, 8, shared_units=8, dropout=0.5), "experts"),
+        (lambda: MoEFeedForward(3, 8, shared_units=8, dropout=0.5), "shared"),
+        (lambda: MoETransformerBlock(2, 3, 3, 8, dropout=0.5), "experts"),
+        (lambda: MoETransformerBlock(2, 3, 3, 8, dropout=0.5), "attention"),
+    ],
+)
+def test_dropout_acts_in_training_only(make, alone):
     inputs = draw(2, 4, 5)
-    for layer in (
-        MoEFeedForward(3, 8, shared_units=8, dropout=0.5),
-        MoETransformerBlock(2, 3, 3, 8, dropout=0.5),
-    ):
-        built(layer, inputs)
-        one, two = (numpy_of(layer(inputs, training=True)) for _ in range(2))
-        assert np.any(one != two)
-        one, two = (numpy_of(layer(inputs, training=False)) for _ in range(2))
-        np.testing.assert_array_equal(one, two)
+    layer = built(make(), inputs)
+    for weight in layer.weights:
+        *_, owner, name = weight.path.split("/")
+        last = owner == "attention_output" or name in ("kernel_1", "bias_1")
+        kept = f"/{alone}/" in weight.path and name != "kernel"
+        if last and not kept:
+            weight.assign(np.zeros(weight.shape))
+    one, two = (numpy_of(layer(inputs, training=True)) for _ in range(2))
+    assert np.any(one != two)
+    one, two = (numpy_of(layer(inputs, training=False)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_balance_losses_come_with_a_sparse_gate():

@@ -55,6 +55,7 @@ CONFIGS = [
     {"filters": 2, "pooling": "flatten", "pool_size": 2, "output_units": 3},
     {"filters": 2, "kernel_size": 5, "pooling": "avg"},
     {"filters": (3, 2), "linear_last": True},
+    {"filters": 3, "linear_last": True},
 ]
 
 

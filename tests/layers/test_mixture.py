@@ -188,6 +188,22 @@ def test_shared_path_is_added(dispatch):
 
 
 @pytest.mark.parametrize("dispatch", DISPATCHES)
+def test_shared_path_gets_the_mask(dispatch):
+    inputs, mask = (
+        draw(4, 5, 2),
+        np.arange(5) < np.asarray([[5], [3], [1], [2]]),
+    )
+    shared = keras.layers.GRU(3)
+    moe = built(
+        inputs, RecurrentExpert(3, 4), GatingLayer(4, 2), None, shared, dispatch
+    )
+    outputs = numpy_of(moe(inputs, mask=mask))
+    for n, length in enumerate(mask.sum(axis=1)):
+        alone = moe(inputs[n : n + 1, :length])
+        assert_close(outputs[n : n + 1], numpy_of(alone))
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
 def test_any_layer_can_be_the_gate(dispatch):
     inputs = draw(6, 5)
     gate = keras.layers.Dense(3, activation="relu")
