@@ -12,11 +12,17 @@ import keras
 import numpy as np
 
 from moe_keras.errors import require
-from moe_keras.layers import MixtureOfExperts, record_gates
+from moe_keras.layers import (
+    MixtureOfExperts,
+    MultiGateMixture,
+    record_gates,
+)
 
 OWNER = "export_saved_model"
 # Of the exported predictions from Keras' own, relative to 1 or the largest.
 TOLERANCE = 1e-5
+# Dispatches that run no runs of rows whose number depends on data.
+_STATIC = ("dense", "gather", "capacity")
 # What a model of texts is asked: words, nothing, marks, other scripts, bytes
 # that are no text.
 _TEXTS = (
@@ -51,7 +57,9 @@ def export_saved_model(
         model: `keras.Model`, built, with tensor inputs (one, a list or a dict).
         path: folder to write; one that holds a SavedModel is written over.
         dispatch: of all mixtures in the artefact; None keeps each one's own.
-            The model itself is left as it is.
+            A `MultiGateMixture`, which has none, runs every expert on every
+            row under all but `"sorted"` and `"auto"`. The model itself is left
+            as it is.
 
     Returns:
         The folder.
@@ -155,21 +163,20 @@ def _explain(model: Any) -> Any:
 @contextmanager
 def _dispatched(model: Any, dispatch: str | None) -> Iterator[None]:
     """Give every mixture in the model this dispatch for a while."""
-    mixtures = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, MixtureOfExperts)
-    ]
-    before = [mixture.dispatch for mixture in mixtures]
+    changes: list[tuple[Any, str, Any]] = []
+    for layer in model._flatten_layers() if dispatch is not None else ():
+        if isinstance(layer, MixtureOfExperts):
+            changes.append((layer, "dispatch", dispatch))
+        elif isinstance(layer, MultiGateMixture) and dispatch in _STATIC:
+            changes.append((layer, "runs_chosen", False))
+    before = [getattr(layer, name) for layer, name, _ in changes]
     try:
-        for mixture in mixtures:
-            mixture.dispatch = (
-                mixture.dispatch if dispatch is None else dispatch
-            )
+        for layer, name, value in changes:
+            setattr(layer, name, value)
         yield
     finally:
-        for mixture, value in zip(mixtures, before, strict=True):
-            mixture.dispatch = value
+        for (layer, name, _), value in zip(changes, before, strict=True):
+            setattr(layer, name, value)
 
 
 def _verify(model: Any, artefact: Any, signature: dict[str, Any]) -> None:

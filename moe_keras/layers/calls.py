@@ -27,6 +27,14 @@ def _names(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)
 
 
+def carried_mask(inputs: Any, mask: Any) -> Any:
+    """The mask that was given, or the one that the inputs carry, or None.
+
+    Keras hands the latter on by itself only where no other tensor comes in.
+    """
+    return getattr(inputs, "_keras_mask", None) if mask is None else mask
+
+
 def cast_floats(tensor: Any, dtype: str) -> Any:
     """Cast to `dtype`, unless the tensor holds identifiers."""
     is_float = keras.backend.is_float_dtype(

@@ -8,6 +8,7 @@ per row instead of E, so that `(N, E, U)` never exists.
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from moe_keras.layers.calls import call_with
@@ -151,6 +152,18 @@ def _pick_dispatch(mixture: Any, rows: int | None) -> str:
     # With static shapes, kernels that can be fetched can be multiplied in
     # groups; other experts would run on every row all the same.
     return "sorted" if kernels.DYNAMIC_SHAPES or pickable else "dense"
+
+
+def compiles(dispatch: str, gate: Any) -> bool:
+    """Whether XLA, behind jit on TensorFlow, takes a mixture of these parts.
+
+    For layers that make their mixture in `build`: Keras asks in `compile`,
+    which may come before.
+    """
+    sorts = dispatch == "sorted" or (
+        dispatch == "auto" and getattr(gate, "is_sparse", False)
+    )
+    return not (sorts and keras.backend.backend() == "tensorflow")
 
 
 def most_choices(mixture: Any) -> int:

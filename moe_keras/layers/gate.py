@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.calls import carried_mask
 from moe_keras.layers.gates_record import note_gates, note_picks
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.keeping import KeepsExperts
@@ -169,10 +170,7 @@ class Gate(KeepsExperts, keras.layers.Layer):
         expert_mask: Any = None,
         training: bool | None = None,
     ) -> Any:
-        if mask is None:
-            # Keras hands it on by itself only where no other tensor comes in.
-            mask = getattr(inputs, "_keras_mask", None)
-        rows, real = self.read_rows(inputs, mask)
+        rows, real = self.read_rows(inputs, carried_mask(inputs, mask))
         in_service = self._read_expert_mask(expert_mask, rows.shape)
         counted = ops.ones(ops.shape(rows)[:-1], dtype=self.router_dtype)
         if training or self.couples_rows:

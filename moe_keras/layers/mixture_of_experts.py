@@ -9,6 +9,7 @@ from moe_keras.errors import require
 from moe_keras.layers.bank_list import BankList
 from moe_keras.layers.calls import (
     call_with,
+    carried_mask,
     cast_floats,
     join_axes,
     read_layers,
@@ -118,7 +119,9 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
             gate.serves_samples = self.banks.reads_samples
         self.gate = gate
         self.fusion = (
-            WeightedFusion(name="fusion") if fusion is None else fusion
+            WeightedFusion(name="fusion", dtype=self.dtype_policy)
+            if fusion is None
+            else fusion
         )
         self.shared = shared
         self.dispatch = dispatch
@@ -190,6 +193,7 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
         expert_mask: Any = None,
         training: bool | None = None,
     ) -> Any:
+        mask = carried_mask(inputs, mask)
         context = {"mask": mask, "training": training}
         require(
             expert_mask is None or isinstance(self.gate, Gate),

@@ -8,6 +8,7 @@ from keras import ops
 
 from moe_keras.errors import require, require_counts, require_dropout
 from moe_keras.layers.calls import read_layers
+from moe_keras.layers.dispatches import compiles
 from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.gating.gating_layer import GatingLayer
 from moe_keras.layers.initializers import numbered
@@ -152,6 +153,7 @@ class MoEFeedForward(KeepsExperts, keras.layers.Layer):
             )
         check_parts("MoEFeedForward", num_experts, gate, fusion)
         self.gate = gate
+        self.supports_jit = compiles(dispatch, gate)
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:

@@ -105,7 +105,9 @@ class MultiGateMixture(keras.layers.Layer):
         self.gates = dict(gates)
         self.shared_gate = shared_gate
         self.fusion = (
-            WeightedFusion(name="fusion") if fusion is None else fusion
+            WeightedFusion(name="fusion", dtype=self.dtype_policy)
+            if fusion is None
+            else fusion
         )
         readers = {**gates, **({SHARED: shared_gate} if shared_gate else {})}
         self.banks = TaskBanks(self.experts, self.task_experts, readers)

@@ -42,7 +42,7 @@ class CapacityPlan:
     Args:
         experts: int `(N, K)`, the experts of each row, best first; E marks "no
             expert".
-        weights: float `(N, K)`, their gates.
+        weights: float `(N, K)`, their gates; NaN for a row that takes no place.
         num_experts: int, E.
         places: int or int tensor, C.
         batch_priority: whether rows with larger first gates are seated first,
@@ -64,9 +64,12 @@ class CapacityPlan:
     ) -> None:
         self._num_experts, self._places = num_experts, places
         experts = ops.cast(experts, "int32")
+        # A broken row takes no place from the others.
+        sound = ops.logical_not(ops.isnan(weights))
+        experts = ops.where(sound, experts, num_experts)
         rows, top_k = ops.shape(experts)[0], experts.shape[1]
         if batch_priority:
-            order = ops.argsort(-weights[:, 0])
+            order = ops.argsort(-ops.where(sound, weights, 0.0)[:, 0])
             seats = _seats(ops.take(experts, order, axis=0), num_experts)
             seats = ops.take(seats, ops.argsort(order), axis=0)
         else:

@@ -101,7 +101,13 @@ def linear_pool(logits: Any, gates: Any) -> Any:
         ops.where(heard, logits, ops.zeros_like(logits)), axis=-1
     )
     lowest = ops.full_like(logs, float("-inf"))
-    best = ops.max(ops.where(heard, logs, lowest), axis=axis, keepdims=True)
+    # With an initial value it is right for no rows too.
+    best = ops.max(
+        ops.where(heard, logs, lowest),
+        axis=axis,
+        keepdims=True,
+        initial=float("-inf"),
+    )
     silent = ops.logical_not(ops.any(heard, axis=axis, keepdims=True))
     best = ops.stop_gradient(ops.where(silent, ops.zeros_like(best), best))
     below = ops.where(heard, logs - best, ops.zeros_like(logs))
@@ -149,7 +155,12 @@ def attention_gates(scores: Any, gates: Any) -> Any:
     heard = gates > 0
     scores = ops.where(heard, scores, ops.zeros_like(scores))
     lowest = ops.full_like(scores, float("-inf"))
-    best = ops.max(ops.where(heard, scores, lowest), axis=-1, keepdims=True)
+    best = ops.max(
+        ops.where(heard, scores, lowest),
+        axis=-1,
+        keepdims=True,
+        initial=float("-inf"),
+    )
     best = ops.where(ops.isfinite(best), best, ops.zeros_like(best))
     shifted = ops.where(
         heard, scores - ops.stop_gradient(best), ops.zeros_like(scores)

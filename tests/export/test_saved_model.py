@@ -11,6 +11,7 @@ from moe_keras.layers import (
     DenseExpert,
     GatingLayer,
     MixtureOfExperts,
+    MultiGateMixture,
     WeightedFusion,
 )
 from moe_keras.zoo import build_image_moe
@@ -133,6 +134,23 @@ def test_static_artefacts_compile_with_xla(tmp_path, dispatch):
     compiled = tf.function(lambda x: serve(tokens=x), jit_compile=True)
     x = tf.constant(np.random.default_rng(0).normal(size=(2, 3, 8)), "float32")
     np.testing.assert_allclose(compiled(x)["outputs"], model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("dispatch", ["dense", "capacity"])
+def test_several_gates_compile_with_xla_too(tmp_path, dispatch):
+    inputs = keras.Input((5,), name="x")
+    gates = {name: GatingLayer(4, 2, name=f"gate_{name}") for name in "ab"}
+    layer = MultiGateMixture(DenseExpert(3, 4), gates)
+    model = keras.Model(inputs, layer(inputs))
+    export_saved_model(model, tmp_path, dispatch=dispatch)
+    assert layer.runs_chosen
+    artefact = tf.saved_model.load(str(tmp_path))
+    serve = artefact.signatures["serving_default"]
+    compiled = tf.function(lambda x: serve(x=x), jit_compile=True)
+    x = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    for name, found in compiled(tf.constant(x)).items():
+        np.testing.assert_allclose(found, expected[name], atol=1e-5)
 
 
 def test_keras_own_export_works_too(tmp_path):

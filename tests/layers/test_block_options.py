@@ -15,6 +15,7 @@ from tests import oracles, oracles_blocks, oracles_gating
 from tests.layers.test_blocks import built
 from tests.layers.test_dense_expert import functions_of
 from tests.tools import (
+    BACKEND,
     assert_close,
     draw,
     numpy_of,
@@ -197,3 +198,36 @@ def test_errors_name_the_argument(make, message):
     with pytest.raises(ValueError, match=r"^MoE") as error:
         make()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "compiles"),
+    [
+        ({}, False),
+        ({"dispatch": "sorted"}, False),
+        ({"dispatch": "capacity"}, True),
+        ({"top_k": None}, True),
+    ],
+)
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_model_that_is_not_built_knows_whether_xla_takes_it(
+    kind, arguments, compiles
+):
+    model = keras.Sequential([BLOCKS[kind](**arguments)])
+    for _ in range(2):
+        inside = model._flatten_layers()
+        found = all(layer.supports_jit for layer in inside)
+        assert found == (compiles or BACKEND != "tensorflow")
+        model.build((None, 3, 5))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_policy_given_to_the_block_alone(kind, dtype):
+    inputs = draw(2, 3, 5).astype("float64")
+    paths = {"shared_units": 4}
+    block = built(BLOCKS[kind](**paths, dtype=dtype), inputs)
+    outputs = block(inputs)
+    found = keras.backend.standardize_dtype(outputs.dtype)
+    assert found == block.compute_dtype
+    assert mixture_of(block).fusion.dtype_policy.name == dtype

@@ -188,13 +188,18 @@ def test_the_mask_of_an_embedding_goes_through():
         assert_close(pooled[n], np.mean(expected, axis=0), atol=1e-4)
 
 
-def test_padding_reaches_no_expert_of_a_transformer():
-    mask = np.asarray([[1, 1, 1, 0], [1, 0, 0, 0]], bool)
-    layer = built(MoETransformerBlock(2, 3, 4, 6), draw(2, 4, 5))
+@pytest.mark.parametrize("carried", [False, True])
+def test_padding_reaches_no_expert_of_a_transformer(carried):
+    tokens = np.asarray([[3, 1, 2, 0], [4, 0, 0, 0]], "int32")
+    inputs = keras.layers.Embedding(5, 5, mask_zero=True)(tokens)
+    layer = built(MoETransformerBlock(2, 3, 4, 6), inputs)
     with record_gates() as record:
-        layer(draw(2, 4, 5), mask=mask)
+        # Beside another tensor Keras does not hand on what inputs carry.
+        experts = keras.ops.ones((4,), dtype="bool")
+        given = {} if carried else {"mask": keras.ops.not_equal(tokens, 0)}
+        layer(inputs, expert_mask=experts, **given)
     gates = numpy_of(record[layer.gate.name])
-    np.testing.assert_array_equal(np.sum(gates > 0, axis=-1), 2 * mask)
+    np.testing.assert_array_equal(np.sum(gates > 0, axis=-1), 2 * (tokens > 0))
 
 
 # A path is alone where the last maps of the others are zeros. Of attention only

@@ -7,16 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_keras.layers import (
+    AttentionFusion,
     ConvExpert,
     DenseExpert,
     GatingLayer,
+    LogitFusion,
     MixtureOfExperts,
     RecurrentExpert,
+    WeightedFusion,
     record_gates,
 )
 from moe_keras.ops.dispatch import FEW_CHOICES
 from tests.contract import Around
-from tests.tools import BACKEND, numpy_of
+from tests.tools import BACKEND, assert_close, numpy_of
 
 pytestmark = pytest.mark.jax
 
@@ -149,6 +152,41 @@ def test_dropped_rows_fall_back_to_the_shared_path():
     fallback = numpy_of(shared(inputs))
     np.testing.assert_allclose(found[1:], fallback[1:], atol=1e-6)
     assert np.abs(found[0] - fallback[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("priority", [False, True])
+def test_a_broken_row_takes_no_place_from_others(priority):
+    layer = mixture(3, 2, batch_priority=priority, eval_capacity_factor=0.5)
+    layer.dispatch = "capacity"
+    inputs = draw(8, 4)
+    inputs[2] = np.nan
+    others = np.arange(8) != 2
+    found = numpy_of(layer(inputs))
+    assert np.all(np.isnan(found[2]))
+    # Of seven rows as of eight, an expert seats ceil(2.3) or ceil(2.7).
+    assert_close(found[others], numpy_of(layer(inputs[others])))
+
+
+def test_a_broken_row_has_no_part_in_the_dropped_share():
+    layer = mixture(4, 1, capacity_factor=2.0)
+    layer.dispatch = "capacity"
+    layer.build((None, 4))
+    layer.gate.kernel.assign(np.eye(4))
+    rows = np.tile(np.eye(4, dtype="float32"), (3, 1))
+    broken = np.full_like(rows, np.nan)
+    layer(np.concatenate([rows, broken]), training=True)
+    assert float(numpy_of(layer.stats.dropped)) == 0
+
+
+@pytest.mark.parametrize("dispatch", ["dense", "sorted", "gather", "capacity"])
+@pytest.mark.parametrize(
+    "fusion", [LogitFusion, lambda: AttentionFusion(3), WeightedFusion]
+)
+def test_no_rows_under_every_fusion(fusion, dispatch):
+    layer = mixture(4, 2, fusion=fusion(), dispatch=dispatch)
+    inputs = draw(6, 4)
+    layer(inputs)
+    assert numpy_of(layer(inputs[:0], training=True)).shape == (0, 3)
 
 
 def test_overflow_can_be_an_error():

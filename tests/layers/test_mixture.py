@@ -187,6 +187,17 @@ def test_shared_path_is_added(dispatch):
     assert_close(moe(inputs), expected)
 
 
+def test_a_mask_on_the_inputs_is_read_beside_a_mask_of_experts():
+    tokens = np.asarray([[3, 1, 2, 0], [4, 0, 0, 0]], "int32")
+    inputs = keras.layers.Embedding(5, 2, mask_zero=True)(tokens)
+    moe = built(inputs, RecurrentExpert(3, 3), GatingLayer(3, 2))
+    experts = keras.ops.convert_to_tensor([True, True, False])
+    expected = moe(
+        numpy_of(inputs), mask=tokens > 0, expert_mask=[True, True, False]
+    )
+    assert_close(moe(inputs, expert_mask=experts), numpy_of(expected))
+
+
 @pytest.mark.parametrize("dispatch", DISPATCHES)
 def test_shared_path_gets_the_mask(dispatch):
     inputs, mask = (

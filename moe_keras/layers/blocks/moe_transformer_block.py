@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from moe_keras.errors import require, require_counts, require_dropout
-from moe_keras.layers.calls import read_layers
+from moe_keras.layers.calls import carried_mask, read_layers
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.layers.moe_feed_forward import MoEFeedForward
@@ -166,6 +166,7 @@ class MoETransformerBlock(KeepsExperts, keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         check_floats("MoETransformerBlock", inputs)
+        mask = carried_mask(inputs, mask)
         check_mask("MoETransformerBlock", mask, inputs.shape[:2])
         normed = self.attention_norm(inputs)
         # Given in full: a mask that travels on the tensor would set these.
