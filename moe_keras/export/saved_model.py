@@ -77,9 +77,12 @@ def export_saved_model(
         backend=keras.backend.backend(),
     )
     require(
-        isinstance(model, keras.Model) and model.built,
+        isinstance(model, keras.Model)
+        and model.built
+        and getattr(model, "inputs", None) is not None,
         OWNER,
-        "`model` must be a keras.Model that is built.",
+        "`model` must be a keras.Model that is built and knows its inputs: a "
+        "functional or a sequential one.",
         model=model,
     )
     import tensorflow as tf

@@ -1,11 +1,14 @@
 """What the arguments of a `MixtureOfExperts` must be."""
 
+import math
+from numbers import Real
 from typing import Any
 
 import keras
 
 from moe_keras.errors import require
 from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.ops.capacity import HUNDREDTHS
 
 OWNER = "MixtureOfExperts"
 OVERFLOWS = ("report", "error")
@@ -68,10 +71,12 @@ def check_capacity(
     owner: str, capacity_factor: Any, eval_capacity_factor: Any, overflow: Any
 ) -> None:
     """Refuse what capacity dispatch could not work with."""
+    factors = (capacity_factor, eval_capacity_factor)
     require(
-        min(capacity_factor, eval_capacity_factor) > 0,
+        all(isinstance(factor, Real) for factor in factors)
+        and all(1 / HUNDREDTHS <= factor < math.inf for factor in factors),
         owner,
-        "capacity factors must be above 0.",
+        f"capacity factors must be numbers of at least {1 / HUNDREDTHS}.",
         capacity_factor=capacity_factor,
         eval_capacity_factor=eval_capacity_factor,
     )

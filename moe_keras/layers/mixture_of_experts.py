@@ -204,13 +204,17 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
         masks = {**context, "expert_mask": expert_mask}
         with record_picks() as picks:
             gates = call_with(self.gate, inputs, **masks)
-        if not isinstance(self.gate, Gate):
-            note_gates(self.name, gates)
-            picks.clear()
         check_gates(OWNER, gates, inputs, self.num_experts)
         depth = len(gates.shape) - 1
         rank = len(inputs.shape)
         check_mask(OWNER, mask, inputs.shape, rank - depth)
+        if not isinstance(self.gate, Gate):
+            if mask is not None and len(mask.shape) == depth:
+                # Such a gate need not know of padding.
+                real = ops.expand_dims(ops.cast(mask, "bool"), -1)
+                gates = ops.where(real, gates, 0.0)
+            note_gates(self.name, gates)
+            picks.clear()
         leading = ops.shape(gates)[:depth]
         if not self.banks.keeps_rows:
             inputs = cast_floats(inputs, self.compute_dtype)

@@ -1,5 +1,7 @@
 """What the arguments of a `GatingLayer` must be."""
 
+import math
+from numbers import Real
 from typing import Any
 
 from moe_keras.errors import is_count, require
@@ -19,7 +21,8 @@ def check_router(layer: Any) -> None:
 
 def _check_numbers(layer: Any) -> None:
     require(
-        layer.temperature > 0,
+        isinstance(layer.temperature, Real)
+        and 0 < layer.temperature < math.inf,
         OWNER,
         "`temperature` must be above 0.",
         temperature=layer.temperature,

@@ -1,5 +1,7 @@
 """The auxiliary losses that a router adds in training."""
 
+import math
+from numbers import Real
 from typing import Any
 
 import keras
@@ -13,7 +15,7 @@ def check_coefficients(owner: str, **coefficients: float) -> None:
     """Refuse a negative coefficient of a loss."""
     for name, value in coefficients.items():
         require(
-            value >= 0,
+            isinstance(value, Real) and 0 <= value < math.inf,
             owner,
             f"`{name}` must not be negative.",
             **{name: value},

@@ -213,3 +213,14 @@ def test_bad_arguments_are_named(tmp_path):
         export_saved_model(keras.Sequential(), tmp_path)
     with pytest.raises(ValueError, match="Received: dispatch='loop'"):
         export_saved_model(tokens_model(), tmp_path, dispatch="loop")
+
+
+def test_a_model_without_inputs_of_its_own_is_refused(tmp_path):
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    model = Own()
+    model(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"knows its inputs.*Received: model="):
+        export_saved_model(model, tmp_path)

@@ -91,6 +91,31 @@ CASES = {
         "ExpertChoiceGating",
         "Received: capacity_factor=3.0, num_experts=2",
     ),
+    "capacity that is no number": (
+        lambda: mixture(GatingLayer(4, 2), capacity_factor="2"),
+        "MixtureOfExperts",
+        "numbers of at least 0.01. Received: capacity_factor='2'",
+    ),
+    "capacity without end": (
+        lambda: mixture(GatingLayer(4, 2), eval_capacity_factor=np.inf),
+        "MixtureOfExperts",
+        "Received: capacity_factor=1.25, eval_capacity_factor=inf",
+    ),
+    "capacity of next to nothing": (
+        lambda: mixture(GatingLayer(4, 2), eval_capacity_factor=0.004),
+        "MixtureOfExperts",
+        "Received: capacity_factor=1.25, eval_capacity_factor=0.004",
+    ),
+    "a loss that is no number": (
+        lambda: GatingLayer(4, balance_loss="a"),
+        "GatingLayer",
+        "Received: balance_loss='a'",
+    ),
+    "no temperature": (
+        lambda: GatingLayer(4, temperature=np.inf),
+        "GatingLayer",
+        "Received: temperature=inf",
+    ),
     "no bank": (
         lambda: MixtureOfExperts([], GatingLayer(2)),
         "MixtureOfExperts",

@@ -174,8 +174,8 @@ def test_expert_dropout_is_of_the_gate_that_is_made_here():
          "`inputs` must be (..., D) with a known D. Received: "
          "input_shape=(None, None)"),
         (lambda: MoEFeedForward(4, 4, capacity_factor=0), "MoEFeedForward: "
-         "capacity factors must be above 0. Received: capacity_factor=0, "
-         "eval_capacity_factor=2.0"),
+         "capacity factors must be numbers of at least 0.01. Received: "
+         "capacity_factor=0, eval_capacity_factor=2.0"),
         (lambda: MoEFeedForward(4, 4, overflow="drop"), "MoEFeedForward: "
          "`overflow` must be one of ('report', 'error'). Received: "
          "overflow='drop'"),

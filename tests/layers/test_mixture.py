@@ -227,6 +227,19 @@ def test_any_layer_can_be_the_gate(dispatch):
     assert_close(outputs, oracles.mixture(inputs, gates, functions_of(moe)))
 
 
+@pytest.mark.parametrize("dispatch", [*DISPATCHES, "capacity"])
+def test_a_gate_that_knows_no_mask_routes_padding_nowhere(dispatch):
+    inputs, mask = draw(3, 4, 5), np.arange(12).reshape(3, 4) % 3 > 0
+    gate = keras.layers.Dense(4, activation="softmax")
+    moe = built(inputs, DenseExpert(3, 4), gate, dispatch=dispatch, name="moe")
+    moe.eval_capacity_factor = 4.0
+    expected = numpy_of(moe(inputs))
+    with record_gates() as record:
+        outputs = numpy_of(moe(inputs, mask=mask))
+    assert np.all(numpy_of(record["moe"])[~mask] == 0)
+    assert_close(outputs, np.where(mask[..., None], expected, 0))
+
+
 @pytest.mark.parametrize("dispatch", ["dense", "sorted"])
 @pytest.mark.parametrize("moe", [None, {"num_experts": 3}])
 def test_gates_inside_an_expert_are_not_those_of_the_rows(dispatch, moe):
