@@ -1,5 +1,7 @@
 """How bad input is refused: `Owner: rule. Received: name=value`."""
 
+import math
+from numbers import Real
 from typing import Any
 
 
@@ -27,6 +29,15 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number and finite (a bool is not)."""
+    return (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
 def require_counts(owner: str, **counts: Any) -> None:
     """Raise a `ValueError` for the first that is no integer above zero.
 
@@ -39,13 +50,15 @@ def require_counts(owner: str, **counts: Any) -> None:
         require(is_count(value), owner, rule, **{name: value})
 
 
-def require_dropout(owner: str, dropout: Any) -> None:
-    """Raise a `ValueError` for what is no rate of dropout.
+def require_rates(owner: str, **rates: Any) -> None:
+    """Raise a `ValueError` for the first that is no number in [0, 1).
 
     Args:
         owner: the class or function that was called.
-        dropout: the argument of that name.
+        **rates: the arguments by name, such as `dropout`.
     """
-    require(
-        0 <= dropout < 1, owner, "`dropout` must be in [0, 1).", dropout=dropout
-    )
+    for name, value in rates.items():
+        rule = f"`{name}` must be in [0, 1)."
+        require(
+            is_number(value) and 0 <= value < 1, owner, rule, **{name: value}
+        )

@@ -1,12 +1,10 @@
 """What the arguments of a `MixtureOfExperts` must be."""
 
-import math
-from numbers import Real
 from typing import Any
 
 import keras
 
-from moe_keras.errors import require
+from moe_keras.errors import is_number, require
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.ops.capacity import HUNDREDTHS
 
@@ -73,8 +71,9 @@ def check_capacity(
     """Refuse what capacity dispatch could not work with."""
     factors = (capacity_factor, eval_capacity_factor)
     require(
-        all(isinstance(factor, Real) for factor in factors)
-        and all(1 / HUNDREDTHS <= factor < math.inf for factor in factors),
+        all(
+            is_number(factor) and factor >= 1 / HUNDREDTHS for factor in factors
+        ),
         owner,
         f"capacity factors must be numbers of at least {1 / HUNDREDTHS}.",
         capacity_factor=capacity_factor,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import require, require_counts, require_dropout
+from moe_keras.errors import require, require_counts, require_rates
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.dispatches import compiles
 from moe_keras.layers.experts.dense_expert import DenseExpert
@@ -112,7 +112,7 @@ class MoEFeedForward(KeepsExperts, keras.layers.Layer):
         if shared_units is not None:
             counts["shared_units"] = shared_units
         require_counts("MoEFeedForward", **counts)
-        require_dropout("MoEFeedForward", dropout)
+        require_rates("MoEFeedForward", dropout=dropout)
         require(
             not expert_dropout or gate is None,
             "MoEFeedForward",

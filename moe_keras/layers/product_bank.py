@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from moe_keras.errors import require
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.ops import kernels
 from moe_keras.ops.dispatch import FEW_CHOICES, experts_of_runs
@@ -44,6 +45,20 @@ class ProductBank(ExpertBank):
             training: bool or None.
         """
         raise NotImplementedError
+
+    def build(
+        self,
+        inputs_shape: Any,
+        gates_shape: Any = None,
+        group_sizes_shape: Any = None,
+    ) -> None:
+        require(
+            len(inputs_shape) > 1 and inputs_shape[-1] is not None,
+            type(self).__name__,
+            "`inputs` must be (..., D) with a known D.",
+            inputs_shape=tuple(inputs_shape),
+        )
+        super().build(inputs_shape, gates_shape, group_sizes_shape)
 
     def split_bank(self) -> list[Any]:
         """E tuples: the weights of one expert."""

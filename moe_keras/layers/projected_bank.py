@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import is_count, require, require_rates
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.initializers import PerExpert
 from moe_keras.ops import kernels
@@ -46,12 +46,7 @@ class ProjectedBank(ExpertBank):
             "`output_units` must be an integer above 0, or None.",
             output_units=output_units,
         )
-        require(
-            0 <= dropout < 1,
-            owner,
-            "`dropout` must be in [0, 1).",
-            dropout=dropout,
-        )
+        require_rates(owner, dropout=dropout)
         self.output_units = output_units
         self.output_activation = keras.activations.get(output_activation)
         self.dropout = dropout

@@ -1,10 +1,8 @@
 """What the arguments of a `GatingLayer` must be."""
 
-import math
-from numbers import Real
 from typing import Any
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import is_count, is_number, require, require_rates
 from moe_keras.layers.router_losses import check_coefficients
 from moe_keras.layers.router_scores import SCORES
 from moe_keras.ops.gating import ACTIVATIONS, ORDERS
@@ -21,8 +19,7 @@ def check_router(layer: Any) -> None:
 
 def _check_numbers(layer: Any) -> None:
     require(
-        isinstance(layer.temperature, Real)
-        and 0 < layer.temperature < math.inf,
+        is_number(layer.temperature) and layer.temperature > 0,
         OWNER,
         "`temperature` must be above 0.",
         temperature=layer.temperature,
@@ -34,19 +31,15 @@ def _check_numbers(layer: Any) -> None:
         score_units=layer.score_units,
     )
     require(
-        layer.top_p is None or 0 < layer.top_p <= 1,
+        layer.top_p is None
+        or (is_number(layer.top_p) and 0 < layer.top_p <= 1),
         OWNER,
         "`top_p` must be above 0 and at most 1, or None.",
         top_p=layer.top_p,
     )
-    for name in ("jitter", "expert_dropout"):
-        value = getattr(layer, name)
-        require(
-            0 <= value < 1,
-            OWNER,
-            f"`{name}` must be at least 0 and below 1.",
-            **{name: value},
-        )
+    require_rates(
+        OWNER, jitter=layer.jitter, expert_dropout=layer.expert_dropout
+    )
     coefficients = (
         "balance_loss",
         "z_loss",

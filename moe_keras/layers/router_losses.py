@@ -1,13 +1,11 @@
 """The auxiliary losses that a router adds in training."""
 
-import math
-from numbers import Real
 from typing import Any
 
 import keras
 from keras import ops
 
-from moe_keras.errors import require
+from moe_keras.errors import is_number, require
 from moe_keras.ops import balance
 
 
@@ -15,7 +13,7 @@ def check_coefficients(owner: str, **coefficients: float) -> None:
     """Refuse a negative coefficient of a loss."""
     for name, value in coefficients.items():
         require(
-            isinstance(value, Real) and 0 <= value < math.inf,
+            is_number(value) and value >= 0,
             owner,
             f"`{name}` must not be negative.",
             **{name: value},

@@ -1,7 +1,6 @@
 """Which experts to keep: the lowest log-loss within a budget."""
 
 import math
-import numbers
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from moe_keras.errors import require, require_counts
+from moe_keras.errors import is_number, require, require_counts
 from moe_keras.layers import HashGating, HierarchicalGating
 from moe_keras.layers.gate import Gate
 from moe_keras.lifecycle import find_mixture, keep_experts
@@ -185,11 +184,7 @@ def _check(
     ):
         budgets = list(budget)
     require(
-        budgets
-        and all(
-            isinstance(one, numbers.Real) and math.isfinite(one) and one > 0
-            for one in budgets
-        ),
+        budgets and all(is_number(one) and one > 0 for one in budgets),
         OWNER,
         "`budget` must be a finite number above 0, or a list of at least one.",
         budget=budget,

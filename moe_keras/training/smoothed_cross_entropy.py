@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import require
+from moe_keras.errors import require_rates
 from moe_keras.layers.registration import register
 
 
@@ -39,12 +39,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
-        require(
-            0 <= label_smoothing < 1,
-            "SmoothedCrossEntropy",
-            "`label_smoothing` must be in [0, 1).",
-            label_smoothing=label_smoothing,
-        )
+        require_rates("SmoothedCrossEntropy", label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -155,7 +155,7 @@ def test_expert_dropout_is_of_the_gate_that_is_made_here():
         with pytest.raises(ValueError, match="give it to the `gate`") as error:
             make(gate=GatingLayer(4, name="router"), expert_dropout=0.5)
         assert "Received: expert_dropout=0.5, gate=<Gating" in str(error.value)
-        with pytest.raises(ValueError, match="`expert_dropout` must be at"):
+        with pytest.raises(ValueError, match="`expert_dropout` must be in"):
             make(expert_dropout=1.0)
 
 

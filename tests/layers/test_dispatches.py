@@ -51,12 +51,17 @@ def mixture(num_experts=4, top_k=2, units=3, **arguments):
     top_k=st.integers(1, 5),
     shape=st.sampled_from([(1,), (6,), (0,), (2, 3), (3, 1), (2, 2, 2)]),
     masked=st.booleans(),
+    tied=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_all_dispatches_equal_dense(num_experts, top_k, shape, masked, seed):
+def test_all_dispatches_equal_dense(
+    num_experts, top_k, shape, masked, tied, seed
+):
     layer = mixture(num_experts, min(top_k, num_experts), dispatch="dense")
     layer.gate.level = "position"
     inputs = draw(*shape, 4, seed=seed)
+    layer.build(inputs.shape)
+    layer.gate.kernel.assign((1 - tied) * numpy_of(layer.gate.kernel))
     mask = np.random.default_rng(seed).uniform(size=shape) < 0.7
     context = {"mask": mask} if masked else {}
     expected = numpy_of(layer(inputs, **context))

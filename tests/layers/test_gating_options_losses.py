@@ -106,11 +106,11 @@ def test_load_loss_is_on_the_scale_of_the_logits(top_k, monkeypatch):
         ({"top_p": 0.0}, "`top_p` must be above 0 and at most 1, or None. "
          "Received: top_p=0.0"),
         ({"top_p": 1.5}, "Received: top_p=1.5"),
-        ({"jitter": 1.0}, "`jitter` must be at least 0 and below 1. Received: "
+        ({"jitter": 1.0}, "`jitter` must be in [0, 1). Received: "
          "jitter=1.0"),
         ({"jitter": -0.1}, "Received: jitter=-0.1"),
-        ({"expert_dropout": 1.0}, "`expert_dropout` must be at least 0 and "
-         "below 1. Received: expert_dropout=1.0"),
+        ({"expert_dropout": 1.0}, "`expert_dropout` must be in [0, 1). "
+         "Received: expert_dropout=1.0"),
         ({"load_bias": -1}, "`load_bias` must not be negative."),
         ({"load_bias": 0.1}, "`load_bias` needs a `top_k`: it acts on the "
          "choice alone. Received: load_bias=0.1, top_k=None"),

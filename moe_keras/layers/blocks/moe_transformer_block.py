@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import require, require_counts, require_dropout
+from moe_keras.errors import require, require_counts, require_rates
 from moe_keras.layers.calls import carried_mask, read_layers
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.keeping import KeepsExperts
@@ -95,7 +95,7 @@ class MoETransformerBlock(KeepsExperts, keras.layers.Layer):
         require_counts(
             "MoETransformerBlock", num_heads=num_heads, key_dim=key_dim
         )
-        require_dropout("MoETransformerBlock", dropout)
+        require_rates("MoETransformerBlock", dropout=dropout)
         require(
             epsilon > 0,
             "MoETransformerBlock",

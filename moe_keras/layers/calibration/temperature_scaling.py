@@ -1,13 +1,11 @@
 """Temperature scaling: logits over one number, for all classes and rows."""
 
-import math
-import numbers
 from typing import Any
 
 import keras
 from keras import ops
 
-from moe_keras.errors import require
+from moe_keras.errors import is_number, require
 from moe_keras.layers.input_checks import check_floats
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
@@ -44,9 +42,7 @@ class TemperatureScaling(keras.layers.Layer):
     def __init__(self, temperature: float = 1.0, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         require(
-            isinstance(temperature, numbers.Real)
-            and math.isfinite(temperature)
-            and temperature > 0,
+            is_number(temperature) and temperature > 0,
             "TemperatureScaling",
             "`temperature` must be a finite number above 0.",
             temperature=temperature,

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import is_count, require, require_counts, require_dropout
+from moe_keras.errors import is_count, require, require_counts, require_rates
 from moe_keras.layers.initializers import PerExpert, numbered
 from moe_keras.layers.product_bank import ProductBank
 from moe_keras.layers.registration import register
@@ -80,7 +80,7 @@ class CrossExpert(ProductBank):
             "`rank` must be an integer above 0, or None.",
             rank=rank,
         )
-        require_dropout(OWNER, dropout)
+        require_rates(OWNER, dropout=dropout)
         self.output_units = output_units
         self.num_layers = num_layers
         self.rank = rank

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import is_count, require, require_rates
 from moe_keras.layers.initializers import PerExpert
 from moe_keras.layers.product_bank import ProductBank
 from moe_keras.layers.registration import register
@@ -93,12 +93,7 @@ class DenseExpert(ProductBank):
             "`gated` needs `hidden_units`: the hidden layer is what is gated.",
             gated=gated,
         )
-        require(
-            0 <= dropout < 1,
-            "DenseExpert",
-            "`dropout` must be in [0, 1).",
-            dropout=dropout,
-        )
+        require_rates("DenseExpert", dropout=dropout)
         self.units = units
         self.hidden_units = hidden_units
         self.gated = gated

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import is_count, require, require_counts, require_dropout
+from moe_keras.errors import is_count, require, require_counts, require_rates
 from moe_keras.layers.input_checks import check_integers
 from moe_keras.layers.registration import register
 from moe_keras.layers.wrapped_banks import WrappedBanks
@@ -99,7 +99,7 @@ class EmbeddedExperts(WrappedBanks):
             "`max_length` must be an integer above 0, or None.",
             max_length=max_length,
         )
-        require_dropout(OWNER, dropout)
+        require_rates(OWNER, dropout=dropout)
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.max_length = max_length

@@ -1,14 +1,13 @@
 """Linear experts: the logits of classes as an affine map of features."""
 
 import math
-import numbers
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from moe_keras.errors import require, require_counts
+from moe_keras.errors import is_number, require, require_counts
 from moe_keras.layers.product_bank import ProductBank
 from moe_keras.layers.registration import register
 from moe_keras.ops.feed_forward import add_bias
@@ -79,9 +78,7 @@ class LinearExpert(ProductBank):
         self.output_units = output_units
         self.signs = _check_signs(signs, output_units)
         require(
-            isinstance(initial, numbers.Real)
-            and math.isfinite(initial)
-            and initial > 0,
+            is_number(initial) and initial > 0,
             OWNER,
             "`initial` must be a finite number above 0.",
             initial=initial,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import is_count, require, require_counts, require_dropout
+from moe_keras.errors import is_count, require, require_counts, require_rates
 from moe_keras.layers.initializers import PerExpert, numbered
 from moe_keras.layers.product_bank import ProductBank
 from moe_keras.layers.registration import register
@@ -91,7 +91,7 @@ class LowRankExpert(ProductBank):
             "`hidden_units` must be an integer above 0 or a sequence of them.",
             hidden_units=hidden_units,
         )
-        require_dropout(OWNER, dropout)
+        require_rates(OWNER, dropout=dropout)
         self.output_units = output_units
         self.hidden_units = widths
         self.activation = keras.activations.get(activation)

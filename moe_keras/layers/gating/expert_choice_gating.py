@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import require
+from moe_keras.errors import is_number, require
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.registration import register
 from moe_keras.layers.router_scores import LinearScores, router_initializer
@@ -70,7 +70,7 @@ class ExpertChoiceGating(Gate):
     ):
         super().__init__(num_experts, None, level, **kwargs)
         require(
-            0 < capacity_factor <= num_experts,
+            is_number(capacity_factor) and 0 < capacity_factor <= num_experts,
             "ExpertChoiceGating",
             "`capacity_factor` must be above 0 and at most `num_experts`.",
             capacity_factor=capacity_factor,

@@ -1,12 +1,12 @@
 """No router: every row gets the same gates, 1/E each or given ones."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
-from moe_keras.errors import require
+from moe_keras.errors import is_number, require
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
@@ -55,16 +55,11 @@ class UniformGating(Gate):
         **kwargs: Any,
     ):
         super().__init__(num_experts, None, level, **kwargs)
-        # `weights` is Keras' name for the variables of a layer.
-        self.given_weights = (
-            None if weights is None else [float(weight) for weight in weights]
-        )
-        shares = self.given_weights
-        if shares is None:
-            shares = [1.0] * num_experts
+        shares = [1.0] * num_experts if weights is None else weights
         require(
-            len(shares) == num_experts
-            and all(math.isfinite(w) and w >= 0 for w in shares)
+            isinstance(shares, Sequence | np.ndarray)
+            and len(shares) == num_experts
+            and all(is_number(share) and share >= 0 for share in shares)
             and sum(shares) > 0,
             "UniformGating",
             "`weights` must be one number for each expert, none of them "
@@ -72,8 +67,10 @@ class UniformGating(Gate):
             weights=weights,
             num_experts=num_experts,
         )
+        # `weights` is Keras' name for the variables of a layer.
+        self.given_weights = None if weights is None else [*map(float, weights)]
         total = sum(shares)
-        self.shares = [weight / total for weight in shares]
+        self.shares = [float(share / total) for share in shares]
 
     @property
     def choices(self) -> int:

@@ -11,7 +11,7 @@ from moe_keras.errors import (
     is_count,
     require,
     require_counts,
-    require_dropout,
+    require_rates,
 )
 from moe_keras.layers import (
     EmbeddedExperts,
@@ -160,7 +160,7 @@ def build_sentiment_moe(
         "need `texts`.",
         word_vectors=word_vectors,
     )
-    require_dropout(OWNER, dropout)
+    require_rates(OWNER, dropout=dropout)
     clean, words = text_vectorizer(
         texts if vocabulary is None else None,
         vocabulary,
