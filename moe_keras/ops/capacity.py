@@ -3,11 +3,17 @@
 Every expert has C places. First choices are seated before second ones, and
 within a choice rows in their order, or those with the largest gates first. What
 finds no place is dropped: `kept` and `dropped_share` say what.
+
+A place holds one choice, so that the gradients of both ways are gathers too.
+Those that TensorFlow would make are indexed slices, whose selection has a size
+that depends on data, which XLA may crash at.
 """
 
 from typing import Any
 
 from keras import ops
+
+from moe_keras.ops import kernels
 
 # Capacity factors are read to a hundredth: symbolic sizes divide by integers.
 HUNDREDTHS = 100
@@ -81,24 +87,42 @@ class CapacityPlan:
         chosen = ops.sum(ops.cast(real, "float32"))
         kept = ops.sum(ops.cast(self.kept, "float32"))
         self.dropped_share = 1 - kept / ops.maximum(chosen, 1.0)
-        # Place -> row + 1; 0 marks an empty place. Each place is written once,
-        # but for the one behind the last, which collects what is dropped.
-        numbers = ops.repeat(ops.arange(1, rows + 1, dtype="int32"), top_k)
+        # Place -> choice + 1; 0 marks an empty place. Each place is written
+        # once, but for the one behind the last, which collects what is dropped.
+        numbers = ops.arange(1, rows * top_k + 1, dtype="int32")
         written = ops.scatter(
             ops.reshape(self._slots, (-1, 1)), numbers, (nowhere + 1,)
         )
-        self._sources = written[:nowhere]
+        self._choices = written[:nowhere]
+        self._rows = (self._choices + top_k - 1) // top_k
 
     def dispatch(self, inputs: Any) -> Any:
         """`(N, ...) -> (E, C, ...)`: zeros in the empty places."""
-        tail = ops.shape(inputs)[1:]
-        blank = ops.zeros((1, *tail), dtype=inputs.dtype)
-        padded = ops.concatenate([blank, inputs], axis=0)
-        buffers = ops.take(padded, self._sources, axis=0)
-        return ops.reshape(buffers, (self._num_experts, self._places, *tail))
+        return kernels.with_adjoint(
+            lambda rows: self._seat(rows, self._rows),
+            lambda gradient: ops.sum(self._unseat(gradient), axis=1),
+            inputs,
+        )
 
     def combine(self, outputs: Any) -> Any:
         """`(E, C, ...) -> (N, K, ...)`: zeros for what was dropped."""
+
+        def adjoint(gradient: Any) -> Any:
+            tail = ops.shape(gradient)[2:]
+            flat = ops.reshape(gradient, (-1, *tail))
+            return self._seat(flat, self._choices)
+
+        return kernels.with_adjoint(self._unseat, adjoint, outputs)
+
+    def _seat(self, inputs: Any, sources: Any) -> Any:
+        """Input s - 1 at the place of source s, zeros where s is 0."""
+        tail = ops.shape(inputs)[1:]
+        blank = ops.zeros((1, *tail), dtype=inputs.dtype)
+        padded = ops.concatenate([blank, inputs], axis=0)
+        buffers = ops.take(padded, sources, axis=0)
+        return ops.reshape(buffers, (self._num_experts, self._places, *tail))
+
+    def _unseat(self, outputs: Any) -> Any:
         tail = ops.shape(outputs)[2:]
         blank = ops.zeros((1, *tail), dtype=outputs.dtype)
         flat = ops.reshape(outputs, (self._num_experts * self._places, *tail))

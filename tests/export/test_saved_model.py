@@ -11,6 +11,7 @@ from moe_keras.layers import (
     DenseExpert,
     GatingLayer,
     MixtureOfExperts,
+    MoETransformerBlock,
     MultiGateMixture,
     WeightedFusion,
 )
@@ -121,6 +122,21 @@ def test_a_load_bias_is_read_in_an_artefact_and_not_assigned(trained, tmp_path):
         for _ in range(2):
             served = serve(x=tf.constant(x))["outputs"]
             np.testing.assert_allclose(served, model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("dispatch", [None, "dense", "capacity"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_can_be_exported(tmp_path, policy, dispatch):
+    keras.config.set_dtype_policy(policy)
+    inputs = outputs = keras.Input((5, 8), name="tokens")
+    for _ in range(2):
+        outputs = MoETransformerBlock(2, 4, 4, 6, shared_units=4)(outputs)
+    model = keras.Model(inputs, outputs)
+    export_saved_model(model, tmp_path, dispatch=dispatch)
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    x = np.random.default_rng(0).normal(size=(3, 5, 8)).astype("float32")
+    served = serve(tokens=tf.constant(x))["outputs"]
+    assert served.dtype.name == policy.removeprefix("mixed_")
 
 
 @pytest.mark.parametrize("dispatch", ["dense", "capacity"])

@@ -18,6 +18,7 @@ from tests.tools import (
     BACKEND,
     assert_close,
     draw,
+    not_jax,
     numpy_of,
     weights_by_name,
 )
@@ -221,7 +222,9 @@ def test_a_model_that_is_not_built_knows_whether_xla_takes_it(
         model.build((None, 3, 5))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float64", marks=not_jax), "mixed_bfloat16"]
+)
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_a_policy_given_to_the_block_alone(kind, dtype):
     inputs = draw(2, 3, 5).astype("float64")
