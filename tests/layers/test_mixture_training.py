@@ -11,6 +11,7 @@ from moe_keras.layers import (
     DenseExpert,
     GatingLayer,
     MixtureOfExperts,
+    MoEFeedForward,
     WeightedFusion,
 )
 from tests import oracles
@@ -22,6 +23,7 @@ from tests.tools import (
     assert_close,
     draw,
     numpy_of,
+    only_tensorflow,
     random_gates,
     randomize,
 )
@@ -108,3 +110,22 @@ def test_jax_compiles_sorted_dense_experts_and_refuses_others():
     model = keras.Sequential([keras.Input((4, 4, 2)), moe])
     with pytest.raises(ValueError, match="use dispatch='dense'"):
         model.predict(images, verbose=0)
+
+
+@only_tensorflow
+def test_fit_in_float64():
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        inputs = keras.Input((4,))
+        block = MoEFeedForward(3, 6, shared_units=2)
+        model = keras.Model(inputs, block(inputs))
+        model.compile("sgd", "mse")
+        rows = draw(8, 4, dtype="float64")
+        before = numpy_of(block.gate.kernel)
+        log = model.fit(rows, rows, epochs=2, verbose=0).history
+    finally:
+        keras.config.set_floatx("float32")
+    assert np.all(np.isfinite(log["loss"]))
+    assert np.any(numpy_of(block.gate.kernel) != before)
+    assert {weight.dtype for weight in model.trainable_weights} == {"float64"}
