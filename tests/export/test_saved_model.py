@@ -124,8 +124,10 @@ def test_a_load_bias_is_read_in_an_artefact_and_not_assigned(trained, tmp_path):
             np.testing.assert_allclose(served, model(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("dispatch", [None, "dense", "capacity"])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("policy", "dispatch"),
+    [("mixed_bfloat16", None), ("mixed_float16", "capacity")],
+)
 def test_half_precision_can_be_exported(tmp_path, policy, dispatch):
     keras.config.set_dtype_policy(policy)
     inputs = outputs = keras.Input((5, 8), name="tokens")
