@@ -19,6 +19,13 @@ not_jax = pytest.mark.skipif(
 )
 
 
+def operations(graph):
+    """The types of a graph's operations, those inside functions included."""
+    definition = graph.as_graph_def()
+    inside = [node for f in definition.library.function for node in f.node_def]
+    return {node.op for node in [*definition.node, *inside]}
+
+
 def draw(*shape, seed=0, dtype="float32"):
     """Standard normal values, the same ones every time."""
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)

@@ -9,7 +9,7 @@ from keras import ops
 from moe_keras.errors import is_count, require
 from moe_keras.layers.calls import carried_mask
 from moe_keras.layers.gates_record import note_gates, note_picks
-from moe_keras.layers.input_checks import check_floats, check_mask
+from moe_keras.layers.input_checks import check_floats, check_mask, known_width
 from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.ops import service
 from moe_keras.ops.cost import Cost, count_layer
@@ -208,13 +208,7 @@ class Gate(KeepsExperts, keras.layers.Layer):
 
     def check_width(self, input_shape: Any) -> int:
         """D of the inputs' shape, which `build` needs to know."""
-        require(
-            len(input_shape) >= 2 and input_shape[-1] is not None,
-            type(self).__name__,
-            "`inputs` must be (..., D) with a known D.",
-            input_shape=tuple(input_shape),
-        )
-        return input_shape[-1]
+        return known_width(type(self).__name__, input_shape)
 
     def add_router_weight(
         self, shape: Any, initializer: Any, name: str, trainable: bool = True

@@ -61,6 +61,23 @@ def check_identifiers(owner: str, inputs: Any) -> None:
     )
 
 
+def known_width(owner: str, input_shape: Any) -> int:
+    """D of inputs `(..., D)`, which must be known.
+
+    Args:
+        owner: the layer that is built.
+        input_shape: with one leading axis at least.
+    """
+    require(
+        len(input_shape) > 1 and input_shape[-1] is not None,
+        owner,
+        "`inputs` must be (..., D) with a known D.",
+        input_shape=tuple(input_shape),
+    )
+    width: int = input_shape[-1]
+    return width
+
+
 def check_mask(owner: str, mask: Any, shape: Any, behind: int = 0) -> None:
     """Refuse a mask that has not got the axes of the positions.
 

@@ -12,6 +12,7 @@ from moe_keras.layers.dispatches import compiles
 from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.gating.gating_layer import GatingLayer
 from moe_keras.layers.initializers import numbered
+from moe_keras.layers.input_checks import known_width
 from moe_keras.layers.keeping import (
     KeepsExperts,
     serialize_kept,
@@ -157,13 +158,7 @@ class MoEFeedForward(KeepsExperts, keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        require(
-            len(input_shape) >= 2 and input_shape[-1] is not None,
-            "MoEFeedForward",
-            "`inputs` must be (..., D) with a known D.",
-            input_shape=tuple(input_shape),
-        )
-        width = input_shape[-1]
+        width = known_width("MoEFeedForward", input_shape)
         self.mixture = MixtureOfExperts(
             self._bank(width, self.num_experts, self.hidden_units, "experts"),
             self.gate,

@@ -5,8 +5,8 @@ from typing import Any
 
 from keras import ops
 
-from moe_keras.errors import require
 from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.layers.input_checks import known_width
 from moe_keras.ops import kernels
 from moe_keras.ops.dispatch import FEW_CHOICES, experts_of_runs
 
@@ -52,12 +52,7 @@ class ProductBank(ExpertBank):
         gates_shape: Any = None,
         group_sizes_shape: Any = None,
     ) -> None:
-        require(
-            len(inputs_shape) > 1 and inputs_shape[-1] is not None,
-            type(self).__name__,
-            "`inputs` must be (..., D) with a known D.",
-            inputs_shape=tuple(inputs_shape),
-        )
+        known_width(type(self).__name__, inputs_shape)
         super().build(inputs_shape, gates_shape, group_sizes_shape)
 
     def split_bank(self) -> list[Any]:

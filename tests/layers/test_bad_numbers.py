@@ -88,11 +88,11 @@ def test_weights_of_a_gate_may_be_any_sequence(weights):
 @pytest.mark.parametrize("make", BANKS)
 def test_banks_refuse_inputs_without_an_axis_of_rows(make, shape):
     rule = r"`inputs` must be \(\.\.\., D\) with a known D\. Received: "
-    with pytest.raises(ValueError, match=rule + r"inputs_shape=\("):
+    with pytest.raises(ValueError, match=rule + r"input_shape=\("):
         make()(np.ones(shape, "float32"))
 
 
 @pytest.mark.parametrize("make", BANKS)
 def test_banks_refuse_an_open_width(make):
-    with pytest.raises(ValueError, match=r"inputs_shape=\(4, None\)"):
+    with pytest.raises(ValueError, match=r"input_shape=\(4, None\)"):
         make().build((4, None))

@@ -1,5 +1,7 @@
 """What compiles with XLA has no operation whose size depends on data."""
 
+from functools import partial
+
 import keras
 import pytest
 
@@ -17,7 +19,7 @@ from moe_keras.layers import (
     SoftMoE,
     UniformGating,
 )
-from tests.tools import draw, only_tensorflow
+from tests.tools import draw, only_tensorflow, operations
 
 pytestmark = only_tensorflow
 
@@ -35,15 +37,6 @@ GATES = {
     "expert choice": lambda: ExpertChoiceGating(4),
     "hierarchical": lambda: HierarchicalGating(2, 2, 1, 1),
 }
-
-
-def operations(graph):
-    """The types of a graph's operations, those inside functions included."""
-    definition = graph.as_graph_def()
-    nodes = list(definition.node)
-    for function in definition.library.function:
-        nodes.extend(function.node_def)
-    return {node.op for node in nodes}
 
 
 def training_operations(layer):
@@ -76,21 +69,20 @@ def test_a_step_has_sizes_that_are_known(gate, dispatch):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "options",
     [
-        {"batch_priority": True},
-        {"fusion": AttentionFusion(4)},
-        {"fusion": LogitFusion()},
-        {"shared": keras.layers.Dense(8)},
+        {"batch_priority": lambda: True},
+        {"fusion": partial(AttentionFusion, 4)},
+        {"fusion": LogitFusion},
+        {"shared": partial(keras.layers.Dense, 8)},
     ],
-    ids=lambda arguments: next(iter(arguments)),
 )
-def test_nor_does_capacity_with_more(arguments):
+def test_nor_does_capacity_with_more(options):
     layer = MixtureOfExperts(
         [DenseExpert(8, 2, 6, gated=True), DenseExpert(8, 2)],
         GatingLayer(4, 2),
         dispatch="capacity",
-        **arguments,
+        **{name: make() for name, make in options.items()},
     )
     assert not training_operations(layer) & DYNAMIC
 

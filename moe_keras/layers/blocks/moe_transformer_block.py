@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import require, require_counts, require_rates
+from moe_keras.errors import is_number, require, require_counts, require_rates
 from moe_keras.layers.calls import carried_mask, read_layers
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.keeping import KeepsExperts
@@ -97,7 +97,7 @@ class MoETransformerBlock(KeepsExperts, keras.layers.Layer):
         )
         require_rates("MoETransformerBlock", dropout=dropout)
         require(
-            epsilon > 0,
+            is_number(epsilon) and epsilon > 0,
             "MoETransformerBlock",
             "`epsilon` must be above 0.",
             epsilon=epsilon,
