@@ -35,7 +35,7 @@ RANKS = [
     {"__main__"},
 ]
 STAGES = {"layers.gating", "layers.experts", "layers.fusion"}
-LONGEST = 300
+LONGEST = 500
 
 
 def module_name(path):
