@@ -1,41 +1,12 @@
-"""A model's architecture as JSON, and back: known classes only, no code.
-
-Keras' safe mode refuses lambdas. It still makes objects of any class that is
-registered, imports modules of other Keras packages that a file names, and has
-layers that load programs by themselves. So a file is read here first, and every
-class in it must be one of ours or of Keras' own layers and their parts.
-"""
+"""A model's architecture as JSON, and back: known classes only, no code."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-# Ours are known to Keras once they are imported.
 from moe_keras.errors import require
-
-PACKAGE = "moe_keras"
-# What a description of a model may take from where; None for every class.
-_ALLOWED: dict[str, set[str] | None] = {
-    "keras": {"DTypePolicy", "Functional", "Model", "Sequential"},
-    "keras.constraints": None,
-    "keras.initializers": None,
-    "keras.layers": None,
-    "keras.models": {"Functional", "Model", "Sequential"},
-    "keras.random": {"SeedGenerator"},
-    "keras.regularizers": None,
-    "keras.src.models.functional": {"Functional"},
-    "keras.src.models.sequential": {"Sequential"},
-    # The mask of an `Embedding` whose input another layer makes.
-    "keras.src.ops.numpy": {"NotEqual"},
-}
-# They run what a file names: Python, a SavedModel, a pickle.
-_REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer"}
-_REFUSED |= {"FlaxLayer"}
-# Values, not objects.
-_VALUES = {"__keras_tensor__", "__numpy__", "__slice__", "__ellipsis__"}
-_ADVICE = "a preset may hold layers of Keras and of moe_keras only."
+from moe_keras.zoo.presets.allowed import check_names, mappings_in
 
 
 def pack_architecture(model: keras.Model, owner: str) -> bytes:
@@ -63,7 +34,7 @@ def pack_architecture(model: keras.Model, owner: str) -> bytes:
     config = keras.saving.serialize_keras_object(model)
     _forget_training(config)
     text = json.dumps(config, indent=1)
-    _check(json.loads(text), owner, model=model.name)
+    check_names(json.loads(text), owner, model=model.name)
     return (text + "\n").encode()
 
 
@@ -81,7 +52,7 @@ def unpack_architecture(content: bytes, file: str, owner: str) -> keras.Model:
     """
     try:
         config = json.loads(content)
-        _check(config, owner, file=file)
+        check_names(config, owner, file=file)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         require(
             False,
@@ -93,7 +64,7 @@ def unpack_architecture(content: bytes, file: str, owner: str) -> keras.Model:
     _forget_training(config)
     try:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # of any kind: the file chose the values
         # Before its last line, Keras quotes the whole configuration.
         require(
             False,
@@ -120,83 +91,12 @@ def same_architecture(one: bytes, other: bytes) -> bool:
     """
     configs = [json.loads(one), json.loads(other)]
     for config in configs:
-        for part in _parts(config):
+        for part in mappings_in(config):
             part.pop("trainable", None)
     return bool(configs[0] == configs[1])
 
 
 def _forget_training(config: Any) -> None:
     """Drop how models, also those inside, were compiled."""
-    for part in _parts(config):
+    for part in mappings_in(config):
         part.pop("compile_config", None)
-
-
-def _check(config: Any, owner: str, **received: Any) -> None:
-    """Refuse every object that is not a known layer or a part of one."""
-    for part in _parts(config):
-        if "class_name" not in part:
-            continue
-        name, module = part["class_name"], part.get("module")
-        require(
-            _is_allowed(part),
-            owner,
-            _ADVICE,
-            **received,
-            class_name=name,
-            module=module,
-            registered_name=part.get("registered_name"),
-        )
-        inner = part.get("config")
-        if isinstance(inner, dict):
-            require(
-                not isinstance(inner.get("vocabulary"), str),
-                owner,
-                "a vocabulary must be a list, not a file.",
-                **received,
-                vocabulary=inner.get("vocabulary"),
-            )
-
-
-def _is_allowed(part: dict[str, Any]) -> bool:
-    name, module = part["class_name"], part.get("module")
-    registered = part.get("registered_name")
-    inner = part.get("config")
-    if not all(
-        isinstance(value, str | None) for value in (name, module, registered)
-    ):
-        return False
-    if name in _VALUES:
-        return True
-    if name == "function":
-        return module in ("builtins", "keras.activations") and (
-            isinstance(inner, str)
-            and registered in (None, inner)
-            and not inner.startswith("_")
-            and hasattr(keras.activations, inner)
-        )
-    if registered is not None and registered.startswith(f"{PACKAGE}>"):
-        known = keras.saving.get_registered_object(registered)
-        return getattr(known, "__module__", "").startswith(f"{PACKAGE}.")
-    if module not in _ALLOWED or name in _REFUSED:
-        return False
-    # Keras looks for the registered name first.
-    if registered not in (None, name):
-        return False
-    classes = _ALLOWED[module]
-    if classes is not None:
-        return name in classes
-    # The same modules hold functions.
-    found = getattr(getattr(keras, module.removeprefix("keras.")), name, None)
-    return isinstance(found, type)
-
-
-def _parts(config: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping in a configuration, from the outside in."""
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple):
-            waiting.extend(value)
