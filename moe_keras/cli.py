@@ -145,8 +145,13 @@ TableFile = Annotated[
 Target = Annotated[
     str | None, typer.Option(help="Of a table: the column to predict.")
 ]
-Bad = Annotated[
-    str | None, typer.Option(help="Of a table: the target's bad value.")
+Positive = Annotated[
+    str | None,
+    typer.Option(
+        "--positive",
+        "--bad",
+        help="Of a table: the target's value whose probability is wanted.",
+    ),
 ]
 Drop = Annotated[
     list[str] | None,
@@ -162,7 +167,7 @@ def train(
     recipe: OptionalRecipe = None,
     csv: TableFile = None,
     target: Target = None,
-    bad: Bad = None,
+    positive: Positive = None,
     drop: Drop = None,
     folds: Folds = 5,
     seed: Seeds = None,
@@ -189,7 +194,7 @@ def train(
                 raise ValueError(
                     "--seed, --baseline, --fresh and --data-dir are for recipes"
                 )
-            _train_table(recipe, csv, target, bad, drop or [], folds, out)
+            _train_table(recipe, csv, target, positive, drop or [], folds, out)
             return
         if recipe is None:
             raise ValueError(
@@ -221,7 +226,7 @@ def _train_table(
     recipe: Path | None,
     csv: Path | None,
     target: str | None,
-    bad: str | None,
+    positive: str | None,
     drop: list[str],
     folds: int,
     out: Path | None,
@@ -232,7 +237,7 @@ def _train_table(
         from moe_keras.cards import train_table
         from moe_keras.cards.tables import comparison_table
     console = Console()
-    done = train_table(csv, target, bad, out, drop, folds, console=console)
+    done = train_table(csv, target, positive, out, drop, folds, console=console)
     Console(width=160).print(comparison_table(done.comparison))
     console.print(f"Read [bold]{done.folder / 'card.md'}[/bold]")
 

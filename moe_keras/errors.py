@@ -38,6 +38,26 @@ def is_number(value: Any) -> bool:
     )
 
 
+def either(owner: str, **names: Any) -> Any:
+    """The value of an argument that has two names.
+
+    Args:
+        owner: the class or function that was called.
+        **names: what was given under each of them, None where nothing was.
+
+    Returns:
+        The value that was given; None where none was.
+
+    Raises:
+        ValueError: where it was given twice.
+    """
+    given = [value for value in names.values() if value is not None]
+    both = " and ".join(f"`{name}`" for name in names)
+    rule = f"{both} are two names of one argument: give one of them."
+    require(len(given) < 2, owner, rule, **names)
+    return given[0] if given else None
+
+
 def require_counts(owner: str, **counts: Any) -> None:
     """Raise a `ValueError` for the first that is no integer above zero.
 

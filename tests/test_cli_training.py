@@ -208,7 +208,8 @@ def test_a_broken_file(tmp_path):
     assert "cannot be read as a Keras model" in found
 
 
-def test_a_table_instead_of_a_recipe(monkeypatch, tmp_path):
+@pytest.mark.parametrize("option", ["--positive", "--bad"])
+def test_a_table_instead_of_a_recipe(option, monkeypatch, tmp_path):
     asked = []
 
     def stop(*arguments, console, **options):
@@ -218,7 +219,7 @@ def test_a_table_instead_of_a_recipe(monkeypatch, tmp_path):
     monkeypatch.setattr(moe_keras.cards, "train_table", stop)
     file = tmp_path / "loans.csv"
     error_of(
-        *("train", "--csv", file, "--target", "risk", "--bad", "bad"),
+        *("train", "--csv", file, "--target", "risk", option, "bad"),
         *("--drop", "id", "--drop", "date", "--folds", 3, "--out", tmp_path),
     )
     assert asked == [((file, "risk", "bad", tmp_path, ["id", "date"], 3), {})]

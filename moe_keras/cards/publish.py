@@ -136,7 +136,11 @@ def publish_compared(
         "words": _words_of(shipped),
     }
     write_json(folder / RESULTS, results)
-    _draw(folder, results, shown, recipe.out_of_fold is not None)
+    names = ("confidence", "right")
+    if recipe.out_of_fold is not None:
+        positive = data.classes[1] if command else "bad"
+        names = (f"P({positive})", positive)
+    _draw(folder, results, shown, names)
     write_card(folder)
     return results, test
 
@@ -266,12 +270,11 @@ def _words_of(model: keras.Model) -> int | None:
 
 
 def _draw(
-    folder: Path, results: dict[str, Any], shown: Any, risk: bool
+    folder: Path, results: dict[str, Any], shown: Any, names: tuple[str, str]
 ) -> None:
     def save(figure: Figure, name: str) -> None:
         figure.savefig(folder / name, dpi=80)
 
-    names = ("P(bad)", "bad") if risk else ("confidence", "right")
     save(plot_calibration(shown, *names), CALIBRATION)
     last = list(results["routing"].values())[-1] if results["routing"] else None
     if last is not None:

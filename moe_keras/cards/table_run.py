@@ -12,6 +12,7 @@ from rich.console import Console
 
 from moe_keras.cards.comparison import Comparison
 from moe_keras.cards.publish import publish_compared
+from moe_keras.errors import either
 from moe_keras.export import export_saved_model
 from moe_keras.runner import train_recipe
 from moe_keras.runner.files import MODEL
@@ -52,6 +53,7 @@ def train_table(
     folds: int = 5,
     epochs: int | None = None,
     console: Console | None = None,
+    positive: str | None = None,
 ) -> TableRun:
     """Train a risk mixture on any table of two classes, and say how good it is.
 
@@ -70,6 +72,8 @@ def train_table(
         epochs: int > 0. Of the networks; by default such as make about 2,000
             updates, 4 at least and 40 at most.
         console: where progress goes; a new one by default.
+        positive: the same as `bad`, for a target of which no value is bad: a
+            churn, a diagnosis, a sale.
 
     Returns:
         `TableRun`.
@@ -80,6 +84,7 @@ def train_table(
             table, or the target has not two classes.
     """
     console = console or Console()
+    bad = either("train_table", bad=bad, positive=positive)
     recipe = make_table_recipe(path, target, bad, drop, folds, epochs)
     folder = Path(out or Path("runs", recipe.name))
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +99,7 @@ def train_table(
     console.print(f"{folder}: comparing with other models takes minutes")
     named = [
         *("--csv", os.fspath(path), "--target", target),
-        *(() if bad is None else ("--bad", str(bad))),
+        *(() if bad is None else ("--positive", str(bad))),
         *(part for name in drop for part in ("--drop", name)),
         *("--folds", str(folds), "--out", str(folder)),
     ]

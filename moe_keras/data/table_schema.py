@@ -10,7 +10,7 @@ from moe_keras.data.table_classes import find_class
 from moe_keras.data.table_csv import MISSING
 from moe_keras.data.table_file import open_table
 from moe_keras.data.table_scan import scan_table
-from moe_keras.errors import require, require_counts
+from moe_keras.errors import either, require, require_counts
 
 if TYPE_CHECKING:
     from moe_keras.schema import RiskSchema
@@ -23,6 +23,7 @@ def infer_table_schema(
     target: str,
     bad: Any = None,
     *,
+    positive: Any = None,
     drop: Collection[str] = (),
     text: Collection[str] = (),
     separator: str | None = None,
@@ -42,6 +43,8 @@ def infer_table_schema(
         target: name of the column to predict.
         bad: which value of it is bad, as a number or in writing; true and false
             are 1 and 0. Defaults to the larger one of two numbers.
+        positive: the same as `bad`, for a target of which no value is bad: a
+            churn, a diagnosis, a sale.
         drop: columns that the model is not to read, such as ids.
         text: columns to take as texts, such as codes that look like numbers.
         separator: see `load_table`.
@@ -59,6 +62,7 @@ def infer_table_schema(
     # Here, so that a list of names does not wait for Keras.
     from moe_keras.schema import infer_schema
 
+    bad = either(OWNER, bad=bad, positive=positive)
     require_counts(OWNER, max_rows=max_rows)
     source = open_table(path, separator, encoding, missing)
     for name in (target, *drop, *text):

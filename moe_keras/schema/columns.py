@@ -121,12 +121,30 @@ class Target(Part):
     Attributes:
         name: of the column.
         values: all classes that there are, texts or numbers, at least two.
-        bad: the one of them that gets the label 1; all others get 0.
+        bad: the one of them that gets the label 1; all others get 0. It may be
+            given as `positive`, where none of them is bad.
     """
 
     name: Name
     values: Annotated[list[Level], Field(min_length=2)]
     bad: Level
+
+    @property
+    def positive(self) -> str | int | float:
+        """The same as `bad`, for a target of which no value is bad."""
+        return self.bad
+
+    @model_validator(mode="before")
+    @classmethod
+    def _positive_is_bad(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "positive" not in values:
+            return values
+        if "bad" in values:
+            raise ValueError("bad and positive are one key: give one of them")
+        return {
+            "bad" if name == "positive" else name: value
+            for name, value in values.items()
+        }
 
     @model_validator(mode="after")
     def _bad_is_a_value(self) -> "Target":
@@ -136,7 +154,9 @@ class Target(Part):
         if len(set(self.values)) < len(self.values):
             raise ValueError("values must all be different")
         if self.bad not in self.values:
-            raise ValueError(f"bad must be one of the values {self.values}")
+            raise ValueError(
+                f"bad (or positive) must be one of the values {self.values}"
+            )
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_keras.errors import require
+from moe_keras.errors import either, require
 from moe_keras.schema.check import (
     missing_in,
     read_numbers,
@@ -28,6 +28,7 @@ def infer_schema(
     target: str | None,
     bad: Any = None,
     *,
+    positive: Any = None,
     drop: Collection[str] = (),
     few: int = 5,
     most_levels: int = 255,
@@ -46,8 +47,10 @@ def infer_schema(
     Args:
         frame: a pandas data frame, or a dict of arrays `(N,)` by name.
         target: the column to predict, None for none.
-        bad: which value of it is bad. Defaults to the larger one of two
-            numbers.
+        bad: which value of it is bad: the one whose probability a model gives.
+            Defaults to the larger one of two numbers.
+        positive: the same as `bad`, for a target of which no value is bad: a
+            churn, a diagnosis, a sale.
         drop: columns that the model is not to read.
         few: int >= 0.
         most_levels: int > 0. Texts with more levels are refused.
@@ -62,6 +65,7 @@ def infer_schema(
             levels, and a target that is missing, of one class or of too many,
             or whose bad value is neither given nor plain.
     """
+    bad = either(OWNER, bad=bad, positive=positive)
     table = read_table(OWNER, frame)
     for name in (*([] if target is None else [target]), *drop):
         require(name in table, OWNER, "there is no such column.", column=name)
@@ -185,7 +189,8 @@ def _target(name: str, values: np.ndarray, bad: Any) -> Target:
         require(
             len(plain) == 2 and not texts,
             OWNER,
-            "`bad` must say which value of the target is bad.",
+            "`positive` (or `bad`, which is the same) must say which value of "
+            "the target a model is to give the probability of.",
             column=name,
             values=plain,
         )
@@ -193,8 +198,8 @@ def _target(name: str, values: np.ndarray, bad: Any) -> Target:
     require(
         bad in plain,
         OWNER,
-        "`bad` is no value of the target.",
-        bad=bad,
+        "`positive` (or `bad`, which is the same) is no value of the target.",
+        positive=bad,
         values=plain,
     )
     return Target(name=name, values=plain, bad=plain[plain.index(bad)])

@@ -9,7 +9,7 @@ from typing import Any
 
 from moe_keras.data import infer_table_schema, load_dataset
 from moe_keras.data.table_classes import find_class
-from moe_keras.errors import require
+from moe_keras.errors import either, require
 from moe_keras.training.recipe import Recipe
 
 OWNER = "train_table"
@@ -27,6 +27,7 @@ def make_table_recipe(
     drop: Collection[str] = (),
     folds: int = 5,
     epochs: int | None = None,
+    positive: str | None = None,
 ) -> Recipe:
     """A recipe for any table of two classes, its columns as they are inferred.
 
@@ -38,6 +39,8 @@ def make_table_recipe(
         folds: int > 1. Of the cross-validation that all models go through.
         epochs: int > 0. Of the networks; by default such as make about 2,000
             updates, 4 at least and 40 at most.
+        positive: the same as `bad`, for a target of which no value is bad: a
+            churn, a diagnosis, a sale.
 
     Returns:
         `Recipe`.
@@ -47,6 +50,7 @@ def make_table_recipe(
         ValueError: with file, column and row, when the file is not such a
             table, or the target has not two classes.
     """
+    bad = either(OWNER, bad=bad, positive=positive)
     schema = infer_table_schema(path, target, bad, drop=drop)
     kind = "parquet" if Path(path).suffix in (".parquet", ".pq") else "csv"
     name = f"{kind}:{Path(path).resolve()}"

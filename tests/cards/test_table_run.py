@@ -34,6 +34,7 @@ def done(tmp_path_factory):
 def test_the_folder_holds_all(done):
     assert done.recipe.name == "my_loans_1"
     text = (done.folder / "card.md").read_text()
+    assert "![P(bad) against the share of bad rows]" in text
     for name in done.comparison.contestants():
         assert f"| {name} | 2 |" in text
     assert {"uniform", "logistic_bins", "random_forest"} <= set(
@@ -113,6 +114,18 @@ def test_which_value_is_bad(tmp_path, bad, positive):
     assert recipe.epochs == 40
     # As a file that another command reads.
     assert "csv:" in recipe.to_yaml()
+    same = make_table_recipe(tmp_path / "a.csv", "risk", positive=bad)
+    assert same == recipe
+
+
+def test_a_value_is_given_once(tmp_path):
+    arguments = (tmp_path / "a.csv", "risk", "bad", tmp_path / "out")
+    message = (
+        "^train_table: `bad` and `positive` are two names of one argument: "
+        "give one of them. Received: bad='bad', positive='good'$"
+    )
+    with pytest.raises(ValueError, match=message):
+        train_table(*arguments, positive="good")
 
 
 @pytest.mark.parametrize(("bad", "positive"), [("True", "1"), ("False", "0")])

@@ -89,8 +89,8 @@ def test_options_and_numbers_as_target(tmp_path):
         ({"target": "y"}, r"no such column.*column='y'"),
         ({"drop": ["y"]}, r"no such column.*column='y'"),
         ({"text": ["y"]}, r"no such column.*column='y'"),
-        ({"bad": "ugly"}, "`bad` is no value.*bad='ugly'"),
-        ({"bad": None}, "`bad` must say"),
+        ({"bad": "ugly"}, "is no value.*positive='ugly'"),
+        ({"bad": None}, "`positive` .*must say"),
         ({"drop": []}, "as ids have.*column='id'"),
         ({"max_rows": 0}, "`max_rows` must be an integer above 0"),
     ],
@@ -101,3 +101,11 @@ def test_refused(options, message, tmp_path):
     usual = {"target": "risk", "bad": "bad", "drop": ["id"]}
     with pytest.raises(ValueError, match=message):
         infer_table_schema(path, **{**usual, **options})
+
+
+def test_the_bad_value_is_the_positive_one(tmp_path):
+    path = tmp_path / "a.csv"
+    FRAME.to_csv(path, index=False)
+    options = {"target": "risk", "drop": ["id"]}
+    schema = infer_table_schema(path, positive="bad", **options)
+    assert schema == infer_table_schema(path, bad="bad", **options)

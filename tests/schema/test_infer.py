@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_keras.schema import Categorical, Numeric, Ordinal, infer_schema
+from moe_keras.schema import (
+    Categorical,
+    Numeric,
+    Ordinal,
+    Target,
+    infer_schema,
+)
 
 ROWS = 40
 RNG = np.random.default_rng(0)
@@ -126,15 +132,34 @@ def test_targets(values, bad, expected):
     target = infer_schema(table, "y", bad).target
     assert (target.values, target.bad) == expected
     assert type(target.bad) is type(expected[1])
+    assert infer_schema(table, "y", positive=bad).target == target
+    assert target.positive == target.bad
     assert infer_schema({"x": [1, 2, 2]}, None).target is None
+
+
+def test_the_positive_value_has_two_names():
+    table = {"x": [0.5, 1.5, 2.5], "churn": ["no", "yes", "no"]}
+    target = infer_schema(table, "churn", positive="yes").target
+    # What is stored is read by earlier versions too.
+    assert target.model_dump() == {
+        "name": "churn",
+        "values": ["no", "yes"],
+        "bad": "yes",
+    }
+    same = {"name": "churn", "values": ["no", "yes"], "positive": "yes"}
+    assert Target.model_validate(same) == target
+    with pytest.raises(ValueError, match="one key: give one of them"):
+        Target.model_validate({**same, "bad": "no"})
+    with pytest.raises(ValueError, match=r"two names.*bad=0, positive=0"):
+        infer_schema({"x": [1.5, 2.5], "y": [0, 1]}, "y", 0, positive=0)
 
 
 @pytest.mark.parametrize(
     ("values", "bad", "message"),
     [
-        (["a", "b"], None, "`bad` must say which value.*'a', 'b'"),
-        ([1, 2, 3], None, "`bad` must say"),
-        ([0, 1], 2, "`bad` is no value.*bad=2"),
+        (["a", "b"], None, "must say which value.*'a', 'b'"),
+        ([1, 2, 3], None, "`positive` .*must say which"),
+        ([0, 1], 2, "is no value.*positive=2"),
         ([1, 1], None, "must have 2 to 20 classes.*classes=1, first=1"),
         (np.arange(21.0), 1, "2 to 20 classes.*classes=21"),
         ([0, None], None, "value of the target is missing.*row=2"),

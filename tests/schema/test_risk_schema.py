@@ -222,7 +222,7 @@ def test_labels_need_a_target():
         ),
         (
             {"target": {"name": "y", "values": [0, 1], "bad": 2}},
-            r"bad must be one of the values \[0, 1\]",
+            r"must be one of the values \[0, 1\]",
         ),
         (
             {"target": {"name": "y", "values": ["a", 1], "bad": 1}},
