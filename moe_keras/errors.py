@@ -24,6 +24,22 @@ def require(condition: Any, owner: str, rule: str, **received: Any) -> None:
         raise ValueError(f"{owner}: {rule} Received: {values}")
 
 
+def missing_method(owner: str, method: str, what: str) -> NotImplementedError:
+    """The error of a base class whose subclass lacks a method.
+
+    Args:
+        owner: the subclass.
+        method: that it lacks.
+        what: a sentence on what the method is to return, with its full stop.
+
+    Returns:
+        The error, to be raised.
+    """
+    return NotImplementedError(
+        f"{owner}: the class must implement `{method}`. {what}"
+    )
+
+
 def is_count(value: Any) -> bool:
     """Whether `value` is an integer above zero (a bool is not)."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0

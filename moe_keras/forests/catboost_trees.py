@@ -41,11 +41,14 @@ def read(
     """The forest of a fitted `CatBoostClassifier`; see `read_forest`."""
     require(model.is_fitted(), OWNER, "`model` must be fitted.", model=model)
     content = _content_of(model, levels or {})
-    loss = content["model_info"]["params"]["loss_function"]["type"]
+    # A sum of models has no parameters, and could be one of regressions.
+    known = content["model_info"].get("params", {})
+    loss = known.get("loss_function", {}).get("type")
     require(
         loss in LOSSES,
         OWNER,
-        f"of CatBoost, `loss_function` must be one of {sorted(LOSSES)}.",
+        f"of CatBoost, `loss_function` must be one of {sorted(LOSSES)}, and "
+        "the model must know it.",
         loss_function=loss,
     )
     scale, offsets = content["scale_and_bias"]

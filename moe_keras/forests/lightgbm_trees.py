@@ -28,6 +28,14 @@ OWNER = "read_forest"
 def read(model: Any, levels: Any = None) -> Forest:
     """The forest of a `Booster` or an `LGBMClassifier`; see `read_forest`."""
     booster = getattr(model, "booster_", model)
+    asked = model.get_params() if booster is not model else {}
+    # Of its parameters, this one reaches `predict_proba`, row by row.
+    require(
+        not asked.get("pred_early_stop"),
+        OWNER,
+        "of LightGBM, `pred_early_stop` must be False.",
+        pred_early_stop=asked.get("pred_early_stop"),
+    )
     # With early stopping, up to the best round, as `predict` does.
     dump = booster.dump_model()
     scale, scores = _objective(dump)

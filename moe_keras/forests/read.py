@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moe_keras.errors import require
 from moe_keras.forests.tree import Forest
 
 OWNER = "read_forest"
@@ -26,7 +27,9 @@ def read_forest(
             `RandomForestClassifier`, `ExtraTreesClassifier`,
             `GradientBoostingClassifier` or `HistGradientBoostingClassifier`; of
             XGBoost `XGBClassifier` or `Booster`; of LightGBM `LGBMClassifier`
-            or `Booster`; `CatBoostClassifier`.
+            or `Booster`; `CatBoostClassifier`. Of its trees those are read with
+            which it predicts: after early stopping, up to the best round, of an
+            XGBoost `Booster` all.
         levels: from columns to the spellings of their levels, in the order of
             the levels' places. CatBoost knows levels by their spelling alone;
             without it, a level is spelt as its place. A missing one is spelt
@@ -41,6 +44,12 @@ def read_forest(
         if library in READERS:
             name = f"moe_keras.forests.{READERS[library]}"
             forest: Forest = importlib.import_module(name).read(model, levels)
+            require(
+                forest.trees,
+                OWNER,
+                "`model` must have a tree at least.",
+                model=model,
+            )
             return forest
     raise ValueError(
         f"{OWNER}: `model` must be a classifier of scikit-learn, XGBoost, "

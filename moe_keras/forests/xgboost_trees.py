@@ -30,18 +30,18 @@ CATEGORY = 1
 
 def read(model: Any, levels: Any = None) -> Forest:
     """The forest of a `Booster` or an `XGBClassifier`; see `read_forest`."""
-    rounds = None
+    best = rounds = None
     if hasattr(model, "get_booster"):
         require(
-            np.isnan(model.missing),
+            model.missing is not None and np.isnan(model.missing),
             OWNER,
             "`missing` of the model must be NaN.",
             missing=model.missing,
         )
-        # After early stopping, what `predict_proba` reads.
-        best = getattr(model, "early_stopping_rounds", None)
-        rounds = None if best is None else model.best_iteration + 1
         model = model.get_booster()
+        # What `predict_proba` reads; a booster by itself predicts with all.
+        best = model.attr("best_iteration")
+        rounds = None if best is None else int(best) + 1
     learner = json.loads(model.save_raw("json"))["learner"]
     trees, weights = _trees_of(learner["gradient_booster"])
     parameters = learner["learner_model_param"]
@@ -52,6 +52,13 @@ def read(model: Any, levels: Any = None) -> Forest:
     scores = learner["gradient_booster"]
     scores = scores.get("gbtree", scores)["model"]
     starts = scores["iteration_indptr"]
+    require(
+        rounds is None or rounds < len(starts),
+        OWNER,
+        "of XGBoost, `best_iteration` must be a round that the model has.",
+        best_iteration=best,
+        rounds=len(starts) - 1,
+    )
     kept = len(trees) if rounds is None else starts[rounds]
     for tree, weight, score in zip(
         trees[:kept], weights[:kept], scores["tree_info"][:kept], strict=True
@@ -103,7 +110,8 @@ def _tree_of(forest: Forest, tree: Any, weight: float, score: int) -> Tree:
     left = np.asarray(tree["left_children"], "int64")
     numbers = np.asarray(tree["split_conditions"], "float32")
     fills = np.where(np.asarray(tree["default_left"]) != 0, LEFT, RIGHT)
-    columns = np.asarray(tree["split_indices"], "int64")
+    # Leaves ask nothing, and nodes that were pruned name no column.
+    columns = np.where(left < 0, 0, np.asarray(tree["split_indices"], "int64"))
     sets = np.full(len(left), -1)
     places = zip(
         tree["categories_nodes"],

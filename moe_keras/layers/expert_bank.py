@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import require_counts
+from moe_keras.errors import missing_method, require_counts
 from moe_keras.layers.calls import freeze, join_axes
 from moe_keras.layers.input_checks import (
     check_bank_gates,
@@ -72,11 +72,16 @@ class ExpertBank(KeepsExperts, keras.layers.Layer):
 
     def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
         """Make every weight, for rows of this shape."""
-        raise NotImplementedError
+        raise self._lacks(
+            "build_bank", "It makes every weight, for rows of `row_shape`."
+        )
 
     def split_bank(self) -> list[Any]:
         """The E experts, each as what `run_expert` needs to run it."""
-        raise NotImplementedError
+        raise self._lacks(
+            "split_bank",
+            "It returns a list of E experts, each as `run_expert` takes it.",
+        )
 
     def run_expert(
         self,
@@ -86,25 +91,38 @@ class ExpertBank(KeepsExperts, keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         """One item of `split_bank` on its rows, `(N, *row) -> (N, *R)`."""
-        raise NotImplementedError
+        raise self._lacks(
+            "run_expert",
+            "It runs one expert on its rows, `(N, *row) -> (N, *R)`.",
+        )
 
     def row_output_shape(
         self, row_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         """The shape R of one expert's output for one row."""
-        raise NotImplementedError
+        raise self._lacks(
+            "row_output_shape",
+            "It returns the shape of one expert's output for one row.",
+        )
 
     def count_expert(self, row_shape: tuple[int, ...]) -> int:
         """Multiply-adds of one expert on one row."""
-        raise NotImplementedError
+        raise self._lacks(
+            "count_expert",
+            "It returns the multiply-adds of one expert on one row.",
+        )
 
     def count_active(self, row_shape: tuple[int, ...]) -> float:
         """Of these, those that a row reaches in an expert that it reaches."""
         return self.count_expert(row_shape)
 
     def widths(self) -> dict[str, Any]:
-        """The arguments that set an expert's size, not its output's."""
-        raise NotImplementedError
+        """The arguments that set an expert's size, not its output's.
+
+        Each is an int or a tuple of them. Where there is none, `dense_twin`
+        cannot make an expert of another size.
+        """
+        return {}
 
     def scaled_widths(self, factor: float) -> dict[str, Any]:
         """The same arguments, each width times a factor; at least 1."""
@@ -161,7 +179,10 @@ class ExpertBank(KeepsExperts, keras.layers.Layer):
 
     def run_picked(self, rows: Any, experts: Any, training: bool | None) -> Any:
         """Chosen experts on each row, `(N, *row), (N, K) -> (N, K, *R)`."""
-        raise NotImplementedError
+        raise self._lacks(
+            "run_picked",
+            "It runs chosen experts, `(N, *row), (N, K) -> (N, K, *R)`.",
+        )
 
     def run_group(self, expert: Any, group: Any, training: bool | None) -> Any:
         """One expert on its rows, and their mask if there is one.
@@ -283,6 +304,9 @@ class ExpertBank(KeepsExperts, keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_experts": self.num_experts}
+
+    def _lacks(self, method: str, what: str) -> NotImplementedError:
+        return missing_method(type(self).__name__, method, what)
 
     def _leading_axes(self, shape: Any) -> int:
         return max(1, len(shape) - (self.row_rank or len(shape)))

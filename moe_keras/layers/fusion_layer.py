@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import require
+from moe_keras.errors import missing_method, require
 from moe_keras.layers.input_checks import check_floats
 from moe_keras.ops import fusion
 from moe_keras.ops.cost import Cost
@@ -53,7 +53,12 @@ class Fusion(keras.layers.Layer):
 
         The outputs are 0 where the gate is.
         """
-        raise NotImplementedError
+        raise missing_method(
+            type(self).__name__,
+            "fuse",
+            "It returns `(P..., R...)` of outputs `(P..., E, R...)` and gates "
+            "`(P..., E)`.",
+        )
 
     def call(self, inputs: Any, cleared: bool = False) -> Any:
         *outputs, gates = inputs

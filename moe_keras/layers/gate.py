@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from moe_keras.errors import is_count, require
+from moe_keras.errors import is_count, missing_method, require
 from moe_keras.layers.calls import carried_mask
 from moe_keras.layers.gates_record import note_gates, note_picks
 from moe_keras.layers.input_checks import check_floats, check_mask, known_width
@@ -108,7 +108,11 @@ class Gate(KeepsExperts, keras.layers.Layer):
             Gates `(..., E)` in the router's dtype; or `Picks` of `choices`
             experts, where they are found before the gates.
         """
-        raise NotImplementedError
+        raise missing_method(
+            type(self).__name__,
+            "gate_rows",
+            "It returns the gates `(..., E)` of rows `(..., D)`.",
+        )
 
     @property
     def choices(self) -> int:

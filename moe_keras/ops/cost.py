@@ -166,7 +166,9 @@ def count_layer(
     require(
         not getattr(layer, "weights", None) or isinstance(layer, FREE),
         "count_multiply_adds",
-        "no rule for this kind of layer.",
+        "no rule for this kind of layer: give its class a method "
+        "`count_cost(shapes, load=None)` that returns a "
+        "moe_keras.ops.cost.Cost.",
         layer=layer,
     )
     return Cost(0, 0)

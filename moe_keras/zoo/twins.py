@@ -104,8 +104,10 @@ def _dense_expert(
     require(
         pattern.widths(),
         "dense_twin",
-        "the bank has no widths to scale; name another with `bank`.",
+        "the bank has no widths to scale; name another with `bank`, or give "
+        "the class of this one a method `widths`.",
         bank=pattern.name,
+        kind=type(pattern).__name__,
     )
 
     def size(expert: ExpertBank) -> float:

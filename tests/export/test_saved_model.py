@@ -243,3 +243,12 @@ def test_a_model_without_inputs_of_its_own_is_refused(tmp_path):
     model(np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"knows its inputs.*Received: model="):
         export_saved_model(model, tmp_path)
+
+
+def test_a_sequential_model_gets_the_one_tensor_that_it_was_built_for():
+    layers = [keras.Input((3,), name="row"), keras.layers.Dense(2)]
+    model = keras.Sequential(layers)
+    rows = np.ones((2, 3), "float32")
+    # Keras would warn of a list, and warnings are errors.
+    found = saved_model._call(model, {"row": rows})
+    np.testing.assert_array_equal(found["outputs"], model(rows))
