@@ -42,6 +42,13 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
         recipe: RecipePath,
         out: Runs = None,
         data_dir: DataDir = None,
+        only: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="Measure this model of others anew, and leave all else "
+                "as it was published; again for more."
+            ),
+        ] = None,
     ) -> None:
         """Score on the test split; write weights, results and the card.
 
@@ -49,10 +56,16 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
         """
         with errors():
             with start():
-                from moe_keras.cards import publish_recipe
+                from moe_keras.cards import publish_outside, publish_recipe
                 from moe_keras.training import load_recipe
             folder = recipe if recipe.is_dir() else recipe.parent
-            publish_recipe(load_recipe(recipe), folder, out, data_dir)
+            read = load_recipe(recipe)
+            if only and out:
+                raise ValueError("--only needs no runs, and so no --out")
+            if only:
+                publish_outside(read, folder, only, data_dir)
+            else:
+                publish_recipe(read, folder, out, data_dir)
             Console().print(f"Read [bold]{folder / 'card.md'}[/bold]")
 
     @app.command()

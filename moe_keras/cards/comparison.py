@@ -89,23 +89,25 @@ def compare_recipe(
     """
     folder = Path(out or Path("runs", recipe.name))
     judged = list(Judge(recipe, folder, split, data_dir).all())
-    rows = [
-        {
-            "contestant": one.contestant,
-            "seed": one.seed,
-            "split": split,
-            "rows": len(one.rows),
-            **scores_of(recipe, one.rows.labels, one.probabilities),
-            **{key: one.costs.get(key) for key in COST},
-        }
-        for one in judged
-    ]
+    rows = [judged_row(recipe, split, one) for one in judged]
     differences = (
         _by_row(judged, recipe.name)
         if recipe.folds is None
-        else _by_fold(rows, recipe.name, recipe.folds)
+        else differences_by_fold(rows, recipe.name, recipe.folds)
     )
     return Comparison(recipe, split, rows, differences, judged)
+
+
+def judged_row(recipe: Recipe, split: str, one: Judged) -> dict[str, Any]:
+    """Scores and cost of one contestant with one seed."""
+    return {
+        "contestant": one.contestant,
+        "seed": one.seed,
+        "split": split,
+        "rows": len(one.rows),
+        **scores_of(recipe, one.rows.labels, one.probabilities),
+        **{key: one.costs.get(key) for key in COST},
+    }
 
 
 def _by_row(
@@ -122,9 +124,16 @@ def _by_row(
     }
 
 
-def _by_fold(
+def differences_by_fold(
     rows: Sequence[dict[str, Any]], ours: str, parts: int
 ) -> dict[str, Difference | FoldDifference]:
+    """How far a contestant is ahead of each other one, over its folds.
+
+    Args:
+        rows: of `judged_row`.
+        ours: the contestant's name.
+        parts: int > 1. Folds of a repeat.
+    """
     found: dict[str, dict[int, float]] = {}
     for row in rows:
         key = "auc" if "auc" in row else "accuracy"

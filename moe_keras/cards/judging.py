@@ -1,7 +1,7 @@
 """What every contestant of a recipe says of the rows of a split."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -102,7 +102,7 @@ class Judge:
         """
         yield from self._trained()
         yield from self._recombined()
-        yield from self._outside()
+        yield from self.outside()
 
     def _rows(self, data: Dataset) -> Split:
         rows: Split = getattr(data, self.split)
@@ -159,10 +159,16 @@ class Judge:
             kept["labels"],
         )
 
-    def _outside(self) -> Iterator[Judged]:
-        """Models of others, fitted to all rows that are not in the split."""
+    def outside(self, names: Collection[str] | None = None) -> Iterator[Judged]:
+        """Models of others, fitted to all rows that are not in the split.
+
+        Args:
+            names: of the baselines; all of them if None.
+        """
         for baseline in self.recipe.baselines:
             if baseline.outside is None:
+                continue
+            if names is not None and baseline.name not in names:
                 continue
             seeds = [0] if self.recipe.folds is None else self.recipe.seeds
             for seed in seeds:

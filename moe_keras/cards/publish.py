@@ -1,5 +1,6 @@
 """From finished runs to a folder of the zoo: weights, results, pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from moe_keras.cards.judging import finished_runs
 from moe_keras.data import Dataset, Split
 from moe_keras.errors import require
 from moe_keras.insight import (
+    Difference,
+    FoldDifference,
     collect_gates,
     expert_by_class,
     expert_names,
@@ -114,14 +117,7 @@ def publish_compared(
         "test_readings": before.get("test_readings", 0) + 1,
         "validation": validation,
         "test": test.rows,
-        "differences": {
-            # JSON has no NaN: what one fold does not say is null.
-            name: {
-                key: None if value != value else value
-                for key, value in difference._asdict().items()
-            }
-            for name, difference in test.differences.items()
-        },
+        "differences": difference_facts(test.differences),
         "shipped": {
             "seed": seed,
             **scores_of(recipe, data.test.labels, probabilities),
@@ -162,6 +158,19 @@ def validation_rows(
         {key: value for key, value in result.items() if key not in left}
         for result in found
     ]
+
+
+def difference_facts(
+    differences: Mapping[str, Difference | FoldDifference],
+) -> dict[str, dict[str, Any]]:
+    """Differences as JSON has them: what one fold does not say is null."""
+    return {
+        name: {
+            key: None if value != value else value
+            for key, value in difference._asdict().items()
+        }
+        for name, difference in differences.items()
+    }
 
 
 def _best_seed(recipe: Recipe, rows: list[dict[str, Any]]) -> int:

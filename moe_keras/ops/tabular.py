@@ -90,7 +90,8 @@ def _first(counts: Any, length: int) -> Any:
 def find_edges(values: np.ndarray, bins: int, ends: bool) -> np.ndarray:
     """Quantiles of a number's finite values, without ties.
 
-    A number with few different values has an edge at each.
+    A number with few different values has an edge at each. Where the highest
+    quantiles are ties, a step is behind them too.
 
     Args:
         values: float `(N,)`; what is not finite is left out.
@@ -111,7 +112,12 @@ def find_edges(values: np.ndarray, bins: int, ends: bool) -> np.ndarray:
         shares = np.arange(bins + 1) / bins
         # Values that there are, which also keep their dtype.
         found = np.quantile(values, shares, method="inverted_cdf")
-        distinct = np.unique(found if ends else [distinct[0], *found[1:-1]])
+        inner = found[1:-1]
+        if not ends and inner[-1] in (distinct[0], *inner[:-1]):
+            # A value that so many rows have would hide all that is above it.
+            after = np.searchsorted(distinct, inner[-1], side="right")
+            inner = np.append(inner, distinct[after : after + 1])
+        distinct = np.unique(found if ends else [distinct[0], *inner])
     return np.asarray(distinct if ends else distinct[1:], values.dtype)
 
 

@@ -1,6 +1,5 @@
 """What users of tables would pick instead of a mixture."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,17 +10,13 @@ from pandas.api.types import is_numeric_dtype
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import (
-    KBinsDiscretizer,
-    OneHotEncoder,
-    OrdinalEncoder,
-)
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from moe_keras.data import Split
+from moe_keras.runner.number_bins import NumberBins
 from moe_keras.runner.tabm import TabMClassifier
 from moe_keras.training.forest_kinds import ForestKind
 
@@ -38,15 +33,11 @@ def _texts(frame: pd.DataFrame) -> list[str]:
 
 
 def _logistic_bins() -> tuple[Any, Mapping[str, Any]]:
-    bins = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True),
-        KBinsDiscretizer(
-            10, strategy="quantile", quantile_method="averaged_inverted_cdf"
-        ),
-    )
+    # A level or a bin that no row of the fit has says nothing.
+    levels = OneHotEncoder(handle_unknown="ignore")
     columns = make_column_transformer(
-        (bins, _numbers),
-        (OneHotEncoder(handle_unknown="ignore"), _texts),
+        (make_pipeline(NumberBins(10), levels), _numbers),
+        (levels, _texts),
     )
     model = Pipeline(
         [("columns", columns), ("model", LogisticRegression(max_iter=2000))]
@@ -119,9 +110,9 @@ def fit_table(name: str, split: Split) -> BaseEstimator:
     fitted to all.
 
     Args:
-        name: `"logistic_bins"`: logistic regression of ten quantile bins and of
-            categories; C = 0.03, 0.3 or 3. `"random_forest"`: 500 trees, leaves
-            of at least 1, 5 or 20 rows. `"lightgbm"`, `"xgboost"`,
+        name: `"logistic_bins"`: logistic regression of bins and of categories;
+            see `NumberBins`; C = 0.03, 0.3 or 3. `"random_forest"`: 500 trees,
+            leaves of at least 1, 5 or 20 rows. `"lightgbm"`, `"xgboost"`,
             `"catboost"`: 200 trees at a rate of 0.05, of 7, 15 or 31 leaves, or
             of depth 3, 4 or 6, or 4, 6 or 8. `"boosting"`: the mean of these
             three's probabilities. `"tabm"`: see `TabMClassifier`; only one
@@ -139,10 +130,7 @@ def fit_table(name: str, split: Split) -> BaseEstimator:
         model = VotingClassifier(parts, voting="soft")
     else:
         model = _search(*MODELS[name]())
-    with warnings.catch_warnings():
-        # A number with few values has fewer bins.
-        warnings.filterwarnings("ignore", message="Bins whose width")
-        return model.fit(split.frame(), split.labels)
+    return model.fit(split.frame(), split.labels)
 
 
 def _search(model: Any, settings: Mapping[str, Any]) -> BaseEstimator:

@@ -121,6 +121,22 @@ def test_edges_are_quantiles_without_ties():
     np.testing.assert_array_equal(few.edges_of(0), [2, 5])
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    # Two bins tell a value in the middle from one side alone.
+    ("bins", "below"),
+    [(2, 0), (3, 0), (3, 2), (16, 0), (16, 2)],
+)
+def test_steps_tell_a_value_that_most_rows_have_from_others(bins, sign, below):
+    few = np.arange(1.0, 21)
+    column = sign * np.concatenate([np.zeros(970), few, -few[:below]])
+    layer = adapted([None], column[:, None], bins=bins, numbers="steps")
+    edges = layer.edges_of(0)
+    assert 0 < len(edges) < bins
+    ours = numpy_of(layer(np.asarray([[0.0], [sign * 20.0]])))
+    assert np.any(ours[0] != ours[1])
+
+
 @pytest.mark.parametrize("numbers", ["pieces", "steps"])
 @given(data=st.data())
 def test_any_values_give_features_that_never_fall(numbers, data):
