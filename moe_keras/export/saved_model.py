@@ -130,6 +130,9 @@ def _served_names(names: list[str]) -> list[str]:
 def _call(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The model's outputs by name, in inference."""
     structure = getattr(model, "_inputs_struct", model.inputs)
+    if isinstance(model, keras.Sequential):
+        # A list of one tensor is not what it was built for: Keras warns.
+        (structure,) = model.inputs
     values = keras.tree.map_structure(
         lambda tensor: inputs[tensor.name], structure
     )
