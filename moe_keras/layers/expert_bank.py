@@ -7,6 +7,7 @@ from keras import ops
 
 from moe_keras.errors import missing_method, require_counts
 from moe_keras.layers.calls import freeze, join_axes
+from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.input_checks import (
     check_bank_gates,
     check_floats,
@@ -19,7 +20,7 @@ from moe_keras.ops.cost_rules import size_of
 from moe_keras.ops.dispatch import SortedPlan, map_groups
 
 
-class ExpertBank(KeepsExperts, keras.layers.Layer):
+class ExpertBank(FixedArguments, KeepsExperts, keras.layers.Layer):
     """Base class of the banks: `num_experts` functions of one kind.
 
     A subclass says what one expert does to rows `(N, *row)`: `build_bank`,

@@ -6,13 +6,14 @@ import keras
 from keras import ops
 
 from moe_keras.errors import missing_method, require
+from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.input_checks import check_floats
 from moe_keras.ops import fusion
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
 
 
-class Fusion(keras.layers.Layer):
+class Fusion(FixedArguments, keras.layers.Layer):
     """Base class of the fusions: outputs `(P..., E, R...)` to `(P..., R...)`.
 
     A subclass implements `fuse`, and `build_fusion` if it has weights. Under

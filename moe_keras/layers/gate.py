@@ -8,9 +8,13 @@ from keras import ops
 
 from moe_keras.errors import is_count, missing_method, require
 from moe_keras.layers.calls import carried_mask
+from moe_keras.layers.counts import HasCounts
+from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.gates_record import note_gates, note_picks
 from moe_keras.layers.input_checks import check_floats, check_mask, known_width
 from moe_keras.layers.keeping import KeepsExperts
+from moe_keras.layers.loss_parts import LossParts
+from moe_keras.layers.training_figures import log_figures
 from moe_keras.ops import service
 from moe_keras.ops.cost import Cost, count_layer
 from moe_keras.ops.picks import Picks
@@ -18,7 +22,7 @@ from moe_keras.ops.picks import Picks
 LEVELS = ("auto", "sample", "position")
 
 
-class Gate(KeepsExperts, keras.layers.Layer):
+class Gate(FixedArguments, HasCounts, KeepsExperts, keras.layers.Layer):
     """Base class of the gates: inputs `(..., D)` to gates `(..., E)`.
 
     A subclass implements `build` and `gate_rows`. It works in at least float32
@@ -89,6 +93,8 @@ class Gate(KeepsExperts, keras.layers.Layer):
         self.level = level
         # A mixture whose experts read whole samples sets this.
         self.serves_samples = False
+        # Those of the losses that it adds, once it is built.
+        self.loss_parts: LossParts | None = None
         self.supports_masking = True
 
     def gate_rows(
@@ -174,6 +180,8 @@ class Gate(KeepsExperts, keras.layers.Layer):
         expert_mask: Any = None,
         training: bool | None = None,
     ) -> Any:
+        if self.loss_parts is not None:
+            self.loss_parts.in_training = bool(training)
         rows, real = self.read_rows(inputs, carried_mask(inputs, mask))
         in_service = self._read_expert_mask(expert_mask, rows.shape)
         counted = ops.ones(ops.shape(rows)[:-1], dtype=self.router_dtype)
@@ -226,6 +234,19 @@ class Gate(KeepsExperts, keras.layers.Layer):
             autocast=False,
             name=name,
         )
+
+    def log_losses(self, *names: str) -> None:
+        """Have `fit` log these arguments' losses, of those above 0.
+
+        To be called by `build`, for losses that `RouterLosses` adds.
+        """
+        names = tuple(name for name in names if getattr(self, name))
+        if names:
+            self.loss_parts = LossParts(names)
+            self._loss_figures = log_figures(self.loss_parts, self.name)
+
+    def counts(self) -> list[Any]:
+        return [] if self.loss_parts is None else self.loss_parts.counts()
 
     def read_rows(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
         """The router's rows `(..., D)`, and which are real `(...)` or None."""

@@ -14,7 +14,14 @@ from moe_keras.layers.calls import (
     join_axes,
     read_layers,
 )
-from moe_keras.layers.dispatches import DISPATCHES, Choice, find_dispatch
+from moe_keras.layers.counts import HasCounts
+from moe_keras.layers.dispatches import (
+    DISPATCHES,
+    Choice,
+    find_dispatch,
+    most_choices,
+)
+from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import (
@@ -34,12 +41,15 @@ from moe_keras.layers.mixture_checks import (
 )
 from moe_keras.layers.mixture_keeping import KeepsParts
 from moe_keras.layers.registration import register
-from moe_keras.layers.routing_stats import RoutingMetric, RoutingStats
+from moe_keras.layers.routing_stats import RoutingStats
+from moe_keras.layers.training_figures import log_figures
 from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MixtureOfExperts(KeepsParts, keras.layers.Layer):
+class MixtureOfExperts(
+    FixedArguments, HasCounts, KeepsParts, keras.layers.Layer
+):
     """y = sum_e g_e(x) f_e(x), plus a shared path if there is one.
 
     The banks may be of different kinds as long as one expert's output has the
@@ -60,7 +70,9 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
             chosen experts, for a few rows and one bank of `DenseExpert`.
             `"capacity"` gives each expert a buffer of fixed size, which XLA can
             compile; choices without a place are dropped. `"auto"` chooses: see
-            the page on dispatch. Defaults to `"auto"`.
+            the page on dispatch. The one argument that may change later; a
+            compiled model keeps to the old way until `compile`. Defaults to
+            `"auto"`.
         capacity_factor: float > 0. Places per expert in training, over those
             that an even load takes. Defaults to `1.25`.
         eval_capacity_factor: float > 0. The same in inference; with E/K nothing
@@ -95,6 +107,9 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
     >>> moe(np.ones((32, 64), "float32")).shape
     TensorShape([32, 64])
     """
+
+    # All ways have one result, where capacity drops nothing.
+    changeable = frozenset({"dispatch"})
 
     def __init__(
         self,
@@ -156,6 +171,9 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
             and keras.backend.backend() == "tensorflow"
         )
 
+    def counts(self) -> list[Any]:
+        return [] if self.stats is None else self.stats.counts()
+
     def resolve_dispatch(self, rows: int | None = None) -> str:
         """What runs when this layer is called.
 
@@ -181,10 +199,9 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
             )
         self.stats = None
         if getattr(self.gate, "is_sparse", False):
-            self.stats = RoutingStats(self, self.num_experts)
-            # A compiled step of JAX has copies of the weights: see the class.
-            if keras.backend.backend() != "jax":
-                self._routing = RoutingMetric(self.stats, self.name)
+            choices = most_choices(self)
+            self.stats = RoutingStats(self, self.num_experts, choices)
+            self._routing = log_figures(self.stats, self.name)
 
     def call(
         self,
@@ -229,7 +246,7 @@ class MixtureOfExperts(KeepsParts, keras.layers.Layer):
         with record_gates():
             fused, dropped = run(self, rows, choice, row_mask, training)
         if self.stats:
-            self.stats.note(gates, dropped, training)
+            self.stats.note(gates, dropped, training, expert_mask)
         if depth > 1:
             fused = ops.reshape(fused, (*leading, *ops.shape(fused)[1:]))
         if self.shared is None:

@@ -14,6 +14,7 @@ from moe_keras.layers.calls import (
     join_axes,
     read_layers,
 )
+from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import record_gates
@@ -35,7 +36,7 @@ from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MultiGateMixture(keras.layers.Layer):
+class MultiGateMixture(FixedArguments, keras.layers.Layer):
     """y_t = sum_e g_te(x) f_e(x) for each task t: MMoE, or a level of PLE.
 
     All tasks share the experts, and each weighs them by a gate of its own: the

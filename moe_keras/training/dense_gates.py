@@ -1,11 +1,12 @@
 """Gates that choose all experts for a while: from dense to sparse."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import keras
 
 from moe_keras.layers import GatingLayer, MixtureOfExperts
+from moe_keras.layers.fixed_arguments import changed
 
 
 @contextmanager
@@ -33,15 +34,14 @@ def dense_gates(model: keras.Model, wanted: bool = True) -> Iterator[None]:
     if not wanted or not routers:
         yield
         return
-    before = [(router.top_k, router.top_p) for router in routers]
     try:
-        for router in routers:
-            router.top_k, router.top_p = router.num_experts, None
-        _forget(model)
-        yield
+        with ExitStack() as stack:
+            for router in routers:
+                every = changed(router, top_k=router.num_experts, top_p=None)
+                stack.enter_context(every)
+            _forget(model)
+            yield
     finally:
-        for router, settings in zip(routers, before, strict=True):
-            router.top_k, router.top_p = settings
         _forget(model)
 
 

@@ -18,6 +18,7 @@ from keras.src.random.seed_generator import (
 )
 
 from moe_keras.errors import require
+from moe_keras.layers.counts import is_count
 
 Arrays = Sequence[np.ndarray]
 State = tuple[list[np.ndarray], Any]
@@ -51,7 +52,8 @@ class ModelState:
         optimizer = self._model.optimizer
         if not optimizer.built:
             optimizer.build(self._model.trainable_variables)
-        return [*self._model.variables, *optimizer.variables]
+        own = [v for v in self._model.variables if not is_count(v)]
+        return [*own, *optimizer.variables]
 
     def get_state(self) -> State:
         return [array_of(variable) for variable in self._variables()], None

@@ -195,12 +195,14 @@ def test_no_rows_under_every_fusion(fusion, dispatch):
 
 
 def test_overflow_can_be_an_error():
+    same = np.repeat(draw(1, 4), 4, axis=0)
     layer = mixture(2, 1, overflow="error", eval_capacity_factor=0.5)
     layer.dispatch = "capacity"
     with pytest.raises(Exception, match="dropped for want of capacity"):
-        layer(np.repeat(draw(1, 4), 4, axis=0))
-    layer.eval_capacity_factor = 2.0
-    layer(np.repeat(draw(1, 4), 4, axis=0))
+        layer(same)
+    layer = mixture(2, 1, overflow="error", eval_capacity_factor=2.0)
+    layer.dispatch = "capacity"
+    layer(same)
 
 
 def test_training_and_inference_have_capacities_of_their_own():

@@ -128,7 +128,13 @@ def mixture(dispatch="auto", top_k=2, experts=None):
         TabularEncoding(LEVELS, 4, columns=[0, 1]), GatingLayer(3, top_k)
     )
     bank = EncodedExperts(experts or inner_banks(), encoding())
-    moe = MixtureOfExperts(bank, gate, LogitFusion(), dispatch=dispatch)
+    moe = MixtureOfExperts(
+        bank,
+        gate,
+        LogitFusion(),
+        dispatch=dispatch,
+        eval_capacity_factor=3.0,
+    )
     model = keras.Sequential([keras.Input((5,)), moe])
     randomize(model)
     return learn_inputs(model, ROWS), moe
@@ -139,7 +145,6 @@ def test_in_a_mixture_with_a_sparse_gate(dispatch):
     if dispatch == "sorted" and BACKEND == "jax":
         pytest.skip("JAX wants the sizes of the groups when it compiles")
     model, moe = mixture(dispatch)
-    moe.eval_capacity_factor = 3.0
     gates = numpy_of(moe.gate(ROWS))
     assert np.all(np.sum(gates > 0, axis=1) == 2)
     logits = expected_of(moe.experts[0])

@@ -231,8 +231,14 @@ def test_any_layer_can_be_the_gate(dispatch):
 def test_a_gate_that_knows_no_mask_routes_padding_nowhere(dispatch):
     inputs, mask = draw(3, 4, 5), np.arange(12).reshape(3, 4) % 3 > 0
     gate = keras.layers.Dense(4, activation="softmax")
-    moe = built(inputs, DenseExpert(3, 4), gate, dispatch=dispatch, name="moe")
-    moe.eval_capacity_factor = 4.0
+    moe = built(
+        inputs,
+        DenseExpert(3, 4),
+        gate,
+        dispatch=dispatch,
+        eval_capacity_factor=4.0,
+        name="moe",
+    )
     expected = numpy_of(moe(inputs))
     with record_gates() as record:
         outputs = numpy_of(moe(inputs, mask=mask))

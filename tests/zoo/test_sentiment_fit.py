@@ -22,13 +22,14 @@ pytestmark = only_tensorflow
 
 
 def test_one_expert_for_a_text_trains_the_gate():
-    model = build(experts={"ngram": 1, "conv": [CONV] * 2}, top_k=1)
+    # Without what pulls the load together: only the classes tell.
+    model = build(
+        experts={"ngram": 1, "conv": [CONV] * 2}, top_k=1, balance_loss=0.0
+    )
     randomize(model, scale=0.3)
     texts, labels = reviews()
     router = model.get_layer("moe").gate.gate
     before = numpy_of(router.weights[0])
-    # Without what pulls the load together: only the classes tell.
-    router.balance_loss = 0.0
     model.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
     model.train_on_batch(texts[:64], labels[:64])
     assert np.abs(numpy_of(router.weights[0]) - before).max() > 1e-4

@@ -7,6 +7,7 @@ from keras import ops
 
 from moe_keras.errors import is_count, require
 from moe_keras.layers.expert_bank import ExpertBank
+from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.gates_record import note_gates
 from moe_keras.layers.input_checks import check_floats, check_mask
 from moe_keras.layers.registration import register
@@ -16,7 +17,7 @@ from moe_keras.ops.soft_moe import soft_weights
 
 
 @register
-class SoftMoE(keras.layers.Layer):
+class SoftMoE(FixedArguments, keras.layers.Layer):
     """Mixture without choices: experts read slots, which mix all tokens.
 
     Each of the E*P slots is a weighted mean of the raw tokens of one sample;

@@ -10,7 +10,7 @@ from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import note_scores
 from moe_keras.layers.registration import register
 from moe_keras.layers.router_checks import check_router, kept_router
-from moe_keras.layers.router_losses import RouterLosses
+from moe_keras.layers.router_losses import SPARSE_LOSSES, RouterLosses
 from moe_keras.layers.router_scores import (
     SCORES,
     build_scores,
@@ -190,6 +190,13 @@ class GatingLayer(Gate):
             self.selection_bias = self.add_router_weight(
                 (self.num_experts,), "zeros", "selection_bias", trainable=False
             )
+        self.log_losses(
+            *(SPARSE_LOSSES if self.is_sparse else ()),
+            "importance_loss",
+            "mutual_information_loss",
+            "entropy_loss",
+            "load_loss",
+        )
 
     def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
         return kept_router(super().kept_config(indices))

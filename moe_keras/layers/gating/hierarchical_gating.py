@@ -11,7 +11,11 @@ from moe_keras.errors import is_count, require
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.initializers import numbered
 from moe_keras.layers.registration import register
-from moe_keras.layers.router_losses import RouterLosses, check_coefficients
+from moe_keras.layers.router_losses import (
+    SPARSE_LOSSES,
+    RouterLosses,
+    check_coefficients,
+)
 from moe_keras.layers.router_scores import LinearScores, router_initializer
 from moe_keras.ops import balance, gating, service
 from moe_keras.ops.cost import Cost
@@ -162,6 +166,8 @@ class HierarchicalGating(Gate):
             "group_kernel",
         )
         LinearScores.build(self, width)
+        if self.is_sparse:
+            self.log_losses(*SPARSE_LOSSES)
 
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
