@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from moe_keras.errors import require
-from moe_keras.ops.fusion import widen
+from moe_keras.ops.scaling import widen
 
 
 def mixture_likelihood(

@@ -4,7 +4,8 @@ from typing import Any
 
 from keras import ops
 
-from moe_keras.ops.service import LOWEST
+from moe_keras.ops.scaling import scale_to_sum
+from moe_keras.ops.service import lowest
 
 
 def mean_over_rows(values: Any, real: Any | None) -> Any:
@@ -133,14 +134,13 @@ def load_loss(
 
 def _square_variation(values: Any, experts: Any | None) -> Any:
     if experts is None:
-        mean, variance = ops.mean(values), ops.var(values)
-    else:
-        number = ops.maximum(ops.sum(experts), 1.0)
-        mean = ops.sum(values * experts) / number
-        squares = ops.square(values - mean) * experts
-        variance = ops.sum(squares) / number
-    # All values are 0 where every row is padding.
-    return variance / ops.maximum(ops.square(mean), 1e-10)
+        experts = ops.ones_like(values)
+    number = ops.maximum(ops.sum(experts), 1.0)
+    # Over their mean before they are squared. Zeros, where every row is
+    # padding, are like the mean.
+    relative = number * scale_to_sum(values * experts)
+    away = ops.square(relative - 1.0) * experts
+    return ops.where(ops.any(values > 0), ops.sum(away) / number, 0.0)
 
 
 def load_step(
@@ -226,5 +226,5 @@ def z_loss(logits: Any, real: Any | None = None) -> Any:
     """
     partitions = ops.logsumexp(logits, axis=-1)
     # A row without an expert in service, whose square would overflow.
-    partitions = ops.where(partitions > LOWEST / 2, partitions, 0.0)
+    partitions = ops.where(partitions > lowest(logits) / 2, partitions, 0.0)
     return mean_over_rows(ops.square(partitions), real)

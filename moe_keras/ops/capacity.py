@@ -14,6 +14,7 @@ from typing import Any
 from keras import ops
 
 from moe_keras.ops import kernels
+from moe_keras.ops.scaling import scale_to_sum, widen
 
 # Capacity factors are read to a hundredth: symbolic sizes divide by integers.
 HUNDREDTHS = 100
@@ -36,7 +37,10 @@ def capacity(rows: Any, top_k: int, num_experts: int, factor: float) -> Any:
         K as in V-MoE, arXiv:2106.05974, section 2.4.
     """
     wanted = rows * top_k * round(factor * HUNDREDTHS)
-    places = -(-wanted // (num_experts * HUNDREDTHS))
+    # Up by a division down, of nothing below 0: converters to other formats
+    # make a division of integers one that is cut off towards 0.
+    parts = num_experts * HUNDREDTHS
+    places = (wanted + parts - 1) // parts
     if isinstance(rows, int):
         return max(1, min(places, rows))
     return ops.maximum(ops.minimum(places, rows), 1)
@@ -147,7 +151,6 @@ def keep_mass(weights: Any, kept: Any) -> Any:
     A row none of whose choices was kept gets zeros.
     """
     left = ops.where(kept, weights, ops.zeros_like(weights))
-    total = ops.sum(weights, axis=-1, keepdims=True)
-    remaining = ops.sum(left, axis=-1, keepdims=True)
-    safe = ops.where(remaining > 0, remaining, ops.ones_like(remaining))
-    return left * (total / safe)
+    total = ops.sum(widen(weights), axis=-1, keepdims=True)
+    # A broken row keeps nothing, and is to be seen.
+    return ops.where(ops.isnan(total), float("nan"), scale_to_sum(left, total))

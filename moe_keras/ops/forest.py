@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import ops
 
-from moe_keras.ops.fusion import widen
+from moe_keras.ops.scaling import widen
 
 # What LightGBM takes for zero, in absolute value.
 ZERO = 1e-35

@@ -7,10 +7,10 @@ is NaN, in the gradient too, so outputs are cleared before they are used.
 import math
 from typing import Any
 
-import keras
 from keras import ops
 
 from moe_keras.ops import kernels
+from moe_keras.ops.scaling import scale_to_sum, smallest, widen
 
 
 def clear_unheard(outputs: Any, gates: Any) -> Any:
@@ -77,7 +77,7 @@ def drop_non_finite(outputs: Any, gates: Any) -> tuple[Any, Any]:
     kept = ops.where(_spread(finite, outputs), outputs, ops.zeros_like(outputs))
     heard = ops.logical_and(finite, gates != 0)
     rest = ops.where(heard, gates, ops.zeros_like(gates))
-    return kept, _rescale(rest, total_of(gates))
+    return kept, scale_to_sum(rest, _total_of(gates))
 
 
 def linear_pool(logits: Any, gates: Any) -> Any:
@@ -95,28 +95,22 @@ def linear_pool(logits: Any, gates: Any) -> Any:
         opinion pool); Jacobs et al. (1991), Neural Computation 3(1).
     """
     axis = _expert_axis(gates)
-    spread = _spread(gates, logits)
-    heard = spread > 0
+    wide, gates = widen(logits), widen(gates)
+    spread = _spread(gates, wide)
+    heard = spread >= smallest(gates)
     logs = ops.log_softmax(
-        ops.where(heard, logits, ops.zeros_like(logits)), axis=-1
+        ops.where(heard, wide, ops.zeros_like(wide)), axis=-1
     )
-    lowest = ops.full_like(logs, float("-inf"))
-    # With an initial value it is right for no rows too.
-    best = ops.max(
-        ops.where(heard, logs, lowest),
-        axis=axis,
-        keepdims=True,
-        initial=float("-inf"),
-    )
+    terms = logs + _logs_of(spread, heard)
     silent = ops.logical_not(ops.any(heard, axis=axis, keepdims=True))
-    best = ops.stop_gradient(ops.where(silent, ops.zeros_like(best), best))
-    below = ops.where(heard, logs - best, ops.zeros_like(logs))
-    terms = ops.where(heard, spread * ops.exp(below), ops.zeros_like(logs))
-    total = ops.sum(terms, axis=axis, keepdims=True)
+    best = _best_of(terms, heard, axis)
+    below = ops.where(heard, terms - best, ops.zeros_like(terms))
+    powers = ops.where(heard, ops.exp(below), ops.zeros_like(terms))
+    total = ops.sum(powers, axis=axis, keepdims=True)
     total = ops.where(silent, ops.ones_like(total), total)
     uniform = -math.log(logits.shape[-1])
     pooled = ops.where(silent, uniform, best + ops.log(total))
-    return ops.squeeze(pooled, axis=axis)
+    return ops.cast(ops.squeeze(pooled, axis=axis), logits.dtype)
 
 
 def log_pool(logits: Any, gates: Any) -> Any:
@@ -152,42 +146,43 @@ def attention_gates(scores: Any, gates: Any) -> Any:
     Source: Bahdanau et al. (2015), arXiv:1409.0473, eq. 6, with the gates as
         prior weights.
     """
-    heard = gates > 0
-    scores = ops.where(heard, scores, ops.zeros_like(scores))
-    lowest = ops.full_like(scores, float("-inf"))
-    best = ops.max(
-        ops.where(heard, scores, lowest),
-        axis=-1,
-        keepdims=True,
-        initial=float("-inf"),
+    wide, scores = widen(gates), widen(scores)
+    heard = wide >= smallest(wide)
+    # Together before they are powers: the largest of them is then 1.
+    terms = _logs_of(wide, heard) + ops.where(
+        heard, scores, ops.zeros_like(scores)
     )
-    best = ops.where(ops.isfinite(best), best, ops.zeros_like(best))
-    shifted = ops.where(
-        heard, scores - ops.stop_gradient(best), ops.zeros_like(scores)
+    below = ops.where(
+        heard, terms - _best_of(terms, heard, -1), ops.zeros_like(terms)
     )
-    powers = ops.where(heard, gates * ops.exp(shifted), ops.zeros_like(gates))
-    return _rescale(powers, total_of(gates))
+    powers = ops.where(heard, ops.exp(below), ops.zeros_like(terms))
+    weights = scale_to_sum(powers, _total_of(gates))
+    return ops.cast(weights, gates.dtype)
 
 
-def total_of(gates: Any) -> Any:
+def _total_of(gates: Any) -> Any:
     """The sum of each row's gates, `(P..., 1)`; a gate of 0 has no gradient."""
     heard = ops.where(gates == 0, ops.zeros_like(gates), gates)
-    return ops.sum(heard, axis=-1, keepdims=True)
+    return ops.sum(widen(heard), axis=-1, keepdims=True)
 
 
-def widen(tensor: Any) -> Any:
-    """At least float32, for sums and logarithms under a half policy."""
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    return tensor if dtype == "float64" else ops.cast(tensor, "float32")
+def _best_of(terms: Any, heard: Any, axis: int) -> Any:
+    """The largest of the terms that are heard, 0 without any; no gradient."""
+    lowest = ops.full_like(terms, float("-inf"))
+    best = ops.max(
+        ops.where(heard, terms, lowest),
+        axis=axis,
+        keepdims=True,
+        # With an initial value it is right for no rows too.
+        initial=float("-inf"),
+    )
+    silent = ops.logical_not(ops.any(heard, axis=axis, keepdims=True))
+    return ops.stop_gradient(ops.where(silent, ops.zeros_like(best), best))
 
 
-def _rescale(weights: Any, total: Any) -> Any:
-    """Scale the weights of each row to this sum; zeros stay zeros."""
-    current = ops.sum(weights, axis=-1, keepdims=True)
-    nothing = current == 0
-    divisor = ops.where(nothing, ops.ones_like(current), current)
-    scaled = weights * (total / divisor)
-    return ops.where(nothing, ops.zeros_like(scaled), scaled)
+def _logs_of(gates: Any, heard: Any) -> Any:
+    """Logarithms of the gates that are heard, 0 for the others."""
+    return ops.log(ops.where(heard, gates, ops.ones_like(gates)))
 
 
 def _expert_axis(gates: Any) -> int:

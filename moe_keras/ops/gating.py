@@ -6,7 +6,7 @@ from keras import ops
 
 from moe_keras.ops import kernels
 from moe_keras.ops.picks import Picks, mark
-from moe_keras.ops.service import LOWEST, exclude
+from moe_keras.ops.service import exclude
 
 # Shazeer et al. (2017), arXiv:1701.06538, eq. 4 has a bare softplus; the
 # authors' own code adds this floor so that the noise never dies out.
@@ -85,6 +85,15 @@ def softmax(logits: Any) -> Any:
 ACTIVATIONS = {"softmax": softmax, "sigmoid": ops.sigmoid}
 
 
+def _same(logits: Any) -> Any:
+    return logits
+
+
+# Logarithms of the scores, but for a constant of the row. Scores divided by
+# their sum are the softmax of these; the scores themselves may all be 0.
+_LOGARITHMS = {"softmax": _same, "sigmoid": ops.log_sigmoid}
+
+
 def shares_of(logits: Any, activation: str = "softmax") -> Any:
     """Scores of all experts, divided by their sum: `(..., E)`.
 
@@ -92,10 +101,7 @@ def shares_of(logits: Any, activation: str = "softmax") -> Any:
         logits: float `(..., E)`.
         activation: `"softmax"` or `"sigmoid"`.
     """
-    scores = ACTIVATIONS[activation](logits)
-    if activation == "softmax":
-        return scores
-    return _divide(scores, ops.sum(scores, axis=-1, keepdims=True))
+    return softmax(_LOGARITHMS[activation](logits))
 
 
 class Selection:
@@ -175,13 +181,15 @@ def choose_gates(
     num_experts = logits.shape[-1]
     k = num_experts if top_k is None else top_k
     logits = exclude(logits, in_service)
-    activate = ACTIVATIONS[activation]
+    activate, log = ACTIVATIONS[activation], _LOGARITHMS[activation]
+    together = normalize and k > 1
     if k == num_experts and top_p is None:
         gates = activate(logits)
+        if together and activation != "softmax":
+            shares = softmax(exclude(log(logits), in_service))
+            gates = _unless_alone(shares, gates, in_service)
         if in_service is not None:
             gates = ops.where(in_service, gates, 0.0)
-        if normalize and k > 1 and activation != "softmax":
-            gates = _normalize(gates, in_service)
         return Selection(None, in_service, gates, num_experts)
     # What follows has K numbers per row, not E.
     best = logits
@@ -197,37 +205,29 @@ def choose_gates(
         every = ops.logical_and(in_service, ops.ones_like(logits, dtype="bool"))
         serving = ops.take_along_axis(every, experts, axis=-1)
         kept = serving if kept is None else ops.logical_and(kept, serving)
-    together = normalize and k > 1
-    if order == "top_k_softmax" or (
-        # Divided by their sum, some values of a softmax are a softmax.
-        activation == "softmax" and together and kept is None
-    ):
-        together = False
-        hidden = picked if kept is None else ops.where(kept, picked, LOWEST)
-        weights = kernels.softmax_of_few(hidden)
-    elif activation == "softmax":
-        weights = ops.take_along_axis(activate(logits), experts, axis=-1)
+    if order == "top_k_softmax":
+        weights = kernels.softmax_of_few(exclude(picked, kept))
+    elif together and kept is None:
+        weights = kernels.softmax_of_few(log(picked))
     else:
-        weights = activate(picked)
+        if activation == "softmax":
+            weights = ops.take_along_axis(activate(logits), experts, axis=-1)
+        else:
+            weights = activate(picked)
+        if together:
+            shares = kernels.softmax_of_few(exclude(log(picked), kept))
+            weights = _unless_alone(shares, weights, kept)
     if kept is not None:
         weights = ops.where(kept, weights, 0.0)
-    if together:
-        weights = _normalize(weights, kept)
     return Selection(Picks(experts, weights), kept, None, num_experts)
 
 
-def _normalize(gates: Any, kept: Any) -> Any:
-    """Divided by their sum, but for rows that have kept a single expert."""
-    total = ops.sum(gates, axis=-1, keepdims=True)
-    if kept is not None:
-        count = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True)
-        total = ops.where(count > 1, total, 1.0)
-    return _divide(gates, total)
-
-
-def _divide(values: Any, total: Any) -> Any:
-    """Zeros stay zeros where there is nothing to divide by."""
-    return values / ops.where(total > 0, total, 1.0)
+def _unless_alone(shares: Any, scores: Any, kept: Any) -> Any:
+    """The shares, or the scores of rows that have kept a single expert."""
+    if kept is None:
+        return shares
+    count = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True)
+    return ops.where(count > 1, shares, scores)
 
 
 def top_k_probability(logits: Any, noisy: Any, scale: Any, k: int) -> Any:

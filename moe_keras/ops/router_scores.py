@@ -4,12 +4,12 @@ from typing import Any
 
 from keras import ops
 
+from moe_keras.ops.scaling import scale_to_unit
+
 # Tutel's cosine router (cosine_top.py): the scale starts at 1 / 0.5 and is
 # clamped at 1 / 0.01.
 COSINE_TEMPERATURE = 0.5
 COSINE_TEMPERATURE_FLOOR = 0.01
-# Below this squared length a vector has no direction.
-TINY = 1e-12
 
 
 def cosine_logits(
@@ -29,8 +29,8 @@ def cosine_logits(
     Source: Chi et al. (2022), X-MoE, arXiv:2204.09179; Tutel's
         `cosine_top.py` (constants).
     """
-    projected = _unit(ops.matmul(rows, kernel), -1)
-    cosines = ops.matmul(projected, _unit(embeddings, 0))
+    projected = scale_to_unit(ops.matmul(rows, kernel), -1)
+    cosines = ops.matmul(projected, scale_to_unit(embeddings, 0))
     return cosines * ops.minimum(
         ops.exp(log_scale), 1.0 / COSINE_TEMPERATURE_FLOOR
     )
@@ -50,9 +50,3 @@ def attention_logits(rows: Any, kernel: Any, keys: Any) -> Any:
     Source: Vaswani et al. (2017), arXiv:1706.03762, eq. 1, without values.
     """
     return ops.matmul(ops.matmul(rows, kernel), keys) / keys.shape[0] ** 0.5
-
-
-def _unit(vectors: Any, axis: int) -> Any:
-    """Length 1 along an axis; zeros stay zeros, with a finite gradient."""
-    squares = ops.sum(ops.square(vectors), axis=axis, keepdims=True)
-    return vectors * ops.rsqrt(ops.maximum(squares, TINY))

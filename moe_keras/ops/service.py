@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,6 +11,12 @@ from moe_keras.ops import kernels
 # Stands for minus infinity where 0 * inf would give NaN gradients: exp of it
 # is 0, and no sum with a logit or with noise moves it.
 LOWEST = -1e30
+
+
+def lowest(tensor: Any) -> float:
+    """`LOWEST`, or what float16 has for it, where it would be infinite."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return float(np.finfo("float16").min) if dtype == "float16" else LOWEST
 
 
 def exclude(logits: Any, in_service: Any) -> Any:
@@ -21,7 +28,7 @@ def exclude(logits: Any, in_service: Any) -> Any:
     """
     if in_service is None:
         return logits
-    return ops.where(in_service, logits, LOWEST)
+    return ops.where(in_service, logits, lowest(logits))
 
 
 def finite_rows(rows: Any) -> Any:

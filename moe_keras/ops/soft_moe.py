@@ -4,9 +4,8 @@ from typing import Any
 
 from keras import ops
 
-# Added to squared norms, whose gradient at 0 would be infinite; small enough
-# that no token of ordinary size is changed.
-NORM_FLOOR = 1e-12
+from moe_keras.ops.scaling import scale_to_unit
+from moe_keras.ops.service import exclude
 
 
 def soft_weights(
@@ -28,22 +27,15 @@ def soft_weights(
 
     Source: Puigcerver et al. (2023), arXiv:2308.00951, eq. 1-2, section 2.3.
     """
-    slots = scale * l2_normalize(kernel, axis=0)
-    logits = ops.matmul(l2_normalize(tokens, axis=-1), slots)
+    slots = scale * scale_to_unit(kernel, axis=0)
+    logits = ops.matmul(scale_to_unit(tokens, axis=-1), slots)
     if mask is None:
         return _softmax(logits, axis=1), _softmax(logits, axis=2)
     real = ops.expand_dims(mask, -1)
-    lowest = ops.full_like(logits, -1e9)
-    dispatch = _softmax(ops.where(real, logits, lowest), axis=1)
+    dispatch = _softmax(exclude(logits, real), axis=1)
     combine = _softmax(logits, axis=2)
     nothing = ops.zeros_like(logits)
     return ops.where(real, dispatch, nothing), ops.where(real, combine, nothing)
-
-
-def l2_normalize(tensor: Any, axis: int) -> Any:
-    """Divide by the Euclidean norm along an axis; zeros stay zeros."""
-    squares = ops.sum(ops.square(tensor), axis=axis, keepdims=True)
-    return tensor * ops.rsqrt(squares + NORM_FLOOR)
 
 
 def _softmax(logits: Any, axis: int) -> Any:

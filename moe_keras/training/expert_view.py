@@ -13,7 +13,7 @@ from keras import ops
 from moe_keras.errors import require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.layers.gates_record import record_outputs
-from moe_keras.ops.fusion import widen
+from moe_keras.ops.scaling import widen
 from moe_keras.training.graph import find_layer, graph_of
 
 OWNER = "with_expert_outputs"

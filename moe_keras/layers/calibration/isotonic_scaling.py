@@ -10,7 +10,7 @@ from moe_keras.errors import is_count, require
 from moe_keras.layers.input_checks import check_floats
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
-from moe_keras.ops.fusion import widen
+from moe_keras.ops.scaling import widen
 
 OWNER = "IsotonicScaling"
 

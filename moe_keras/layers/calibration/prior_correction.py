@@ -11,7 +11,7 @@ from moe_keras.errors import require
 from moe_keras.layers.input_checks import check_floats
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
-from moe_keras.ops.fusion import widen
+from moe_keras.ops.scaling import widen
 
 OWNER = "PriorCorrection"
 # How far shares may sum from 1, as those that were written down by hand.

@@ -10,7 +10,6 @@ from moe_keras.errors import is_count, require, require_counts
 from moe_keras.layers.ngram_bank import NGramBank
 from moe_keras.layers.registration import register
 from moe_keras.ops import kernels
-from moe_keras.ops.fusion import widen
 from moe_keras.ops.naive_bayes import (
     PresenceCounts,
     batches_of,
@@ -18,6 +17,7 @@ from moe_keras.ops.naive_bayes import (
     log_ratios,
 )
 from moe_keras.ops.ngrams import ngram_count, sum_over_root, take_rows
+from moe_keras.ops.scaling import widen
 
 OWNER = "NGramExpert"
 BASE_WEIGHTS = {"log_count_ratio": 1.0, "inverse_frequency": 0.0}  # w0

@@ -12,7 +12,8 @@ from moe_keras.layers.initializers import numbered
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
-from moe_keras.ops.fusion import attention_gates, total_of, weighted_sum, widen
+from moe_keras.ops.fusion import attention_gates, weighted_sum
+from moe_keras.ops.scaling import scale_to_sum, widen
 
 QUERIES = ("mean", "learned")
 
@@ -107,16 +108,19 @@ class AttentionFusion(Fusion):
     def _scores(self, outputs: Any, gates: Any) -> Any:
         """Products q . k_e / sqrt(A), `(P..., E)`; 0 where the gate is 0."""
         maps = tuple(range(len(gates.shape), len(outputs.shape) - 1))
-        vectors = ops.mean(outputs, axis=maps) if maps else outputs
+        # A mean of many halves may overflow on the way.
+        vectors = (
+            ops.cast(ops.mean(widen(outputs), axis=maps), outputs.dtype)
+            if maps
+            else outputs
+        )
         keys = ops.matmul(vectors, self.key_kernel) / math.sqrt(self.units)
         if self.query == "learned":
             return ops.matmul(keys, self.query_vector)
-        total = total_of(gates)
-        shares = gates / ops.where(total == 0, ops.ones_like(total), total)
-        shares = ops.cast(shares, vectors.dtype)
+        shares = ops.cast(scale_to_sum(gates), vectors.dtype)
         mean = weighted_sum(vectors, shares, cleared=True)
         query = ops.expand_dims(ops.matmul(mean, self.query_kernel), -2)
-        return ops.sum(query * keys, axis=-1)
+        return ops.sum(widen(query) * widen(keys), axis=-1)
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Multiply-adds per example; see `moe_keras.ops.cost`.

@@ -7,7 +7,8 @@ from keras import ops
 from moe_keras.errors import require
 from moe_keras.layers.fusion_layer import Fusion
 from moe_keras.layers.registration import register
-from moe_keras.ops.fusion import linear_pool, log_pool, widen
+from moe_keras.ops.fusion import linear_pool, log_pool
+from moe_keras.ops.scaling import widen
 
 POOLS = {"linear": linear_pool, "logarithmic": log_pool}
 

@@ -1,5 +1,6 @@
 """No router: every row gets the same gates, 1/E each or given ones."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from keras import ops
 from moe_keras.errors import is_number, require
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.registration import register
+from moe_keras.ops import gating, service
 from moe_keras.ops.cost import Cost
 
 
@@ -69,13 +71,16 @@ class UniformGating(Gate):
         )
         # `weights` is Keras' name for the variables of a layer.
         self.given_weights = None if weights is None else [*map(float, weights)]
+        # A power of 2, which changes no digit: the sum may be infinite.
+        _, exponent = math.frexp(max(shares))
+        shares = [math.ldexp(share, -exponent) for share in shares]
         total = sum(shares)
         self.shares = [float(share / total) for share in shares]
 
     @property
     def choices(self) -> int:
         """K: how many experts have a weight above 0."""
-        return sum(share > 0 for share in self.shares)
+        return sum(weight > 0 for weight in self._weights())
 
     @property
     def learns_by_scale(self) -> bool:
@@ -85,7 +90,7 @@ class UniformGating(Gate):
     @property
     def assumed_load(self) -> list[float]:
         """1 for an expert with a weight: it is reached by every row."""
-        return [float(share > 0) for share in self.shares]
+        return [float(weight > 0) for weight in self._weights()]
 
     def kept_config(self, indices: Sequence[int]) -> dict[str, Any]:
         config = super().kept_config(indices)
@@ -104,15 +109,28 @@ class UniformGating(Gate):
     def gate_rows(
         self, rows: Any, real: Any, in_service: Any, training: bool | None
     ) -> Any:
-        shares = ops.convert_to_tensor(self.shares, dtype=self.router_dtype)
-        if in_service is not None:
-            kept = ops.where(in_service, shares, 0.0)
-            total = ops.sum(kept, axis=-1, keepdims=True)
-            shares = kept / ops.where(total > 0, total, 1.0)
+        if in_service is None:
+            shares = ops.convert_to_tensor(self.shares, dtype=self.router_dtype)
+        else:
+            shares = self._shares_of(in_service)
         # Not `broadcast_to`, which wants a shape that is known, nor a slice,
         # whose length is not where D is open.
         ones = ops.sum(rows, axis=-1, keepdims=True)
         return shares + ops.zeros_like(ones)
+
+    def _weights(self) -> list[float]:
+        return self.given_weights or [1.0] * self.num_experts
+
+    def _shares_of(self, in_service: Any) -> Any:
+        """Those of the experts in service alone, which may all be tiny."""
+        weights = self._weights()
+        logs = [math.log(weight) if weight > 0 else 0.0 for weight in weights]
+        logs = ops.convert_to_tensor(logs, dtype=self.router_dtype)
+        heard = ops.logical_and(
+            in_service, ops.convert_to_tensor([w > 0 for w in weights])
+        )
+        shares = gating.softmax(service.exclude(logs, heard))
+        return ops.where(heard, shares, 0.0)
 
     def count_cost(self, shapes: Any, load: Any = None) -> Cost:
         """Nothing is multiplied."""
