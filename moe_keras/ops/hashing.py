@@ -1,7 +1,9 @@
 """A fixed hash of identifiers that is the same on every backend.
 
 All arithmetic is int32 and stays below 2^31, so nothing depends on how a
-backend wraps, or on whether it has int64.
+backend wraps, or on whether it has int64. Nothing below 0 is divided: a program
+that was converted to another format may round towards 0 where Keras rounds
+down.
 """
 
 from typing import Any
@@ -34,14 +36,36 @@ def hash_to_experts(ids: Any, num_experts: int, salt: int = 0) -> Any:
     """
     factor, shift = _mix(salt)
     ids = ops.cast(ids, "int32")
-    low = ops.mod(ids, 2**16)
-    high = ops.floor_divide(ids, 2**16) + 2**15
+    rest, upper = _lift(ids)
+    low = ops.mod(rest, 2**16)
+    high = ops.floor_divide(rest, 2**16) + ops.where(upper, 2**15, 0)
     state = ops.mod(ops.mod(low, PRIME) * factor + shift, PRIME)
     # An id up to 65535 has a high half of 2^15, which only shifts.
     state = ops.mod(state + ops.mod(high * 31 + 1, PRIME), PRIME)
     square = ops.mod(state * state, PRIME)
     cube = ops.mod(square * state, PRIME)
     return ops.floor_divide(cube * num_experts, PRIME)
+
+
+def remainder(numbers: Any, divisor: int) -> Any:
+    """What is left of an int32 of any sign, in 0..divisor-1.
+
+    Args:
+        numbers: int32 `(...)`.
+        divisor: int in 1..2^30.
+    """
+    rest, upper = _lift(numbers)
+    left = ops.mod(rest, divisor)
+    lifted = ops.mod(left + (-(2**31)) % divisor, divisor)
+    return ops.where(upper, left, lifted)
+
+
+def _lift(numbers: Any) -> tuple[Any, Any]:
+    """Numbers below 0 with 2^31 added, and which were not below 0."""
+    upper = numbers >= 0
+    # In two steps, as 2^31 is no int32.
+    some, one = ops.where(upper, 0, 2**31 - 1), ops.where(upper, 0, 1)
+    return numbers + some + one, upper
 
 
 def _mix(salt: int) -> tuple[int, int]:

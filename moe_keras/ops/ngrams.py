@@ -21,7 +21,8 @@ from typing import Any
 from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.ops.fusion import widen
+from moe_keras.ops.hashing import remainder
+from moe_keras.ops.scaling import widen
 
 # The two largest primes below sqrt(2^31) that are 2 modulo 3.
 PRIMES = (46337, 46307)
@@ -84,19 +85,23 @@ def ngram_keys(ids: Any, max_order: int) -> Any:
     steps = ids.shape[1] or ops.shape(ids)[1]
     ids = ops.pad(ops.cast(ids, "int32"), ((0, 0), (0, max_order - 1)))
     words = [ids[:, n : n + steps] for n in range(max_order)]
+    left = [remainder(ids, prime) for prime in PRIMES]
     whole, states, found = words[0] != 0, [0, 0], []
     for n, word in enumerate(words):
         whole = ops.logical_and(whole, word != 0)
-        states = [_step(states[lane], word, lane, n) for lane in range(2)]
+        states = [
+            _step(states[lane], left[lane][:, n : n + steps], lane, n)
+            for lane in range(2)
+        ]
         key = 1 + states[0] * PRIMES[1] + states[1]
         found.append(ops.where(whole, key, ops.zeros_like(key)))
     return ops.concatenate(found, axis=1)
 
 
-def _step(state: Any, word: Any, lane: int, n: int) -> Any:
-    """The state behind the word at place n of its n-gram."""
+def _step(state: Any, left: Any, lane: int, n: int) -> Any:
+    """The state behind a word, of which this is left, at place n."""
     prime = PRIMES[lane]
-    state = state * FACTORS[lane] + ops.mod(word, prime) + SHIFTS[lane][n]
+    state = state * FACTORS[lane] + left + SHIFTS[lane][n]
     state = ops.mod(state, prime)
     return ops.mod(ops.mod(state * state, prime) * state, prime)
 
@@ -113,7 +118,7 @@ def ngram_buckets(ids: Any, max_order: int, buckets: int) -> Any:
         int32 `(N, max_order * T)` in 0..buckets-1, 0 for no n-gram.
     """
     keys = ngram_keys(ids, max_order)
-    folded = 1 + ops.mod(keys - 1, buckets - 1)
+    folded = 1 + ops.mod(ops.maximum(keys, 1) - 1, buckets - 1)
     return ops.where(keys == 0, ops.zeros_like(keys), folded)
 
 

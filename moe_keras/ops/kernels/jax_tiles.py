@@ -177,7 +177,7 @@ def _cut(rows, group_sizes, heights):
         of each height and the one behind the last. J is a bound.
     """
     num_groups, top = group_sizes.shape[0], heights[-1]
-    counts = -(-group_sizes // top)
+    counts = (group_sizes + top - 1) // top
     places = jnp.arange(min(rows, rows // top + num_groups), dtype="int32")
     experts = jnp.repeat(
         jnp.arange(num_groups, dtype="int32"),
