@@ -8,6 +8,7 @@ in a loop would build a zero tensor of the whole bank for every expert.
 
 import tensorflow as tf
 
+from moe_keras.ops.kernels.tensorflow_gradients import linear
 from moe_keras.ops.kernels.traced_kernels import finite_rows as finite_rows
 from moe_keras.ops.kernels.traced_kernels import gate_linear as gate_linear
 from moe_keras.ops.kernels.traced_kernels import product as product
@@ -34,17 +35,14 @@ def unstack(weights):
 def fetch(weights, places):
     # A slice of the first axis is a view; `tf.gather` would copy the kernels.
     numbers = tf.unstack(places)
+    bank = tf.convert_to_tensor(weights)
 
-    @tf.custom_gradient
-    def views(bank):
-        def gradient(*parts):
-            return tf.math.unsorted_segment_sum(
-                tf.stack(parts), places, bank.shape[0]
-            )
+    def gradient(*parts):
+        return tf.math.unsorted_segment_sum(
+            tf.stack(parts), places, bank.shape[0]
+        )
 
-        return tuple(bank[number] for number in numbers), gradient
-
-    return list(views(tf.convert_to_tensor(weights)))
+    return linear(lambda x: [x[number] for number in numbers], gradient, bank)
 
 
 def count_groups(groups, num_groups):
@@ -70,12 +68,8 @@ def with_adjoint(forward, adjoint, tensor):
     tensor = tf.convert_to_tensor(tensor)
     if not tensor.dtype.is_floating:
         return forward(tensor)
-
-    @tf.custom_gradient
-    def mapped(x):
-        return forward(x), adjoint
-
-    return mapped(tensor)
+    (result,) = linear(lambda x: [forward(x)], adjoint, tensor)
+    return result
 
 
 def take_or_zeros(rows, places, found):
