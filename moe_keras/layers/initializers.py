@@ -1,4 +1,4 @@
-"""Initialisation of a bank of weights `(E, ...)`, one draw per expert."""
+"""Initialisation: one draw per expert of a bank, in at least float32."""
 
 from typing import Any
 
@@ -31,6 +31,48 @@ def numbered(initializer: Any, number: int) -> Any:
     return type(initializer).from_config(config)
 
 
+HALVES = ("float16", "bfloat16")
+
+
+def draw(initializer: Any, shape: Any, dtype: Any = None) -> Any:
+    """What an initializer draws, in at least float32, then in the dtype.
+
+    Not every initializer knows the half types: the QR decomposition behind
+    Keras' orthogonal one has none of them on any backend.
+
+    Args:
+        initializer: `keras.initializers.Initializer`, or such a function.
+        shape: tuple of ints.
+        dtype: of the result; None for Keras' default.
+    """
+    dtype = keras.backend.standardize_dtype(dtype)
+    if dtype not in HALVES:
+        return initializer(shape, dtype=dtype)
+    return ops.cast(initializer(shape, dtype="float32"), dtype)
+
+
+@register
+class FullPrecision(keras.initializers.Initializer):
+    """Another initializer, which draws in at least float32; see `draw`.
+
+    Args:
+        base: str, dict or `keras.initializers.Initializer`.
+
+    Example:
+    >>> FullPrecision("orthogonal")(shape=(4, 4), dtype="bfloat16").dtype
+    bfloat16
+    """
+
+    def __init__(self, base: Any):
+        self.base = keras.initializers.get(base)
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        return draw(self.base, tuple(shape), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"base": keras.initializers.serialize(self.base)}
+
+
 @register
 class PerExpert(keras.initializers.Initializer):
     """Draw every expert's weights on their own, with the fans of one expert.
@@ -55,7 +97,7 @@ class PerExpert(keras.initializers.Initializer):
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         return ops.stack(
             [
-                numbered(self.base, e)(tuple(shape[1:]), dtype=dtype)
+                draw(numbered(self.base, e), tuple(shape[1:]), dtype)
                 for e in range(shape[0])
             ]
         )

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require, require_counts, require_rates
+from moe_keras.layers.initializers import FullPrecision
 from moe_keras.layers.input_checks import check_integers
 from moe_keras.layers.registration import register
 from moe_keras.layers.wrapped_banks import WrappedBanks
@@ -105,10 +106,13 @@ class EmbeddedExperts(WrappedBanks):
         self.max_length = max_length
         self.dropout = dropout
         policy = {"dtype": self.dtype_policy}
+        self.embeddings_initializer = keras.initializers.get(
+            embeddings_initializer
+        )
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             embedding_dim,
-            embeddings_initializer,
+            FullPrecision(self.embeddings_initializer),
             name="embedding",
             **policy,
         )
@@ -158,7 +162,7 @@ class EmbeddedExperts(WrappedBanks):
             "embedding_dim": self.embedding_dim,
             "max_length": self.max_length,
             "embeddings_initializer": keras.initializers.serialize(
-                self.embedding.embeddings_initializer
+                self.embeddings_initializer
             ),
             "dropout": self.dropout,
         }

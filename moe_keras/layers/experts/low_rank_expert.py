@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require, require_counts, require_rates
-from moe_keras.layers.initializers import PerExpert, numbered
+from moe_keras.layers.initializers import FullPrecision, PerExpert, numbered
 from moe_keras.layers.product_bank import ProductBank
 from moe_keras.layers.registration import register
 from moe_keras.ops.feed_forward import add_bias
@@ -108,7 +108,9 @@ class LowRankExpert(ProductBank):
         add = partial(self.add_weight, regularizer=self.kernel_regularizer)
         self._shared, self._own = [], []
         for depth, (fan_in, fan_out) in enumerate(pairwise(widths)):
-            initializer = numbered(self.kernel_initializer, depth)
+            initializer = FullPrecision(
+                numbered(self.kernel_initializer, depth)
+            )
             name = f"kernel_{depth}"
             self._shared.append(add((fan_in, fan_out), initializer, name=name))
             start = _random_signs if depth == 0 else "ones"

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.initializers import FullPrecision
 from moe_keras.layers.input_checks import check_mask
 from moe_keras.layers.projected_bank import ProjectedBank
 from moe_keras.layers.registration import register
@@ -92,7 +93,10 @@ class RecurrentExpert(ProjectedBank):
         self._networks = []
         for e in range(num_experts):
             network = layer_class(
-                units, dtype=self.dtype_policy, name=f"{cell}_{e}"
+                units,
+                recurrent_initializer=FullPrecision("orthogonal"),
+                dtype=self.dtype_policy,
+                name=f"{cell}_{e}",
             )
             if bidirectional:
                 network = keras.layers.Bidirectional(

@@ -8,7 +8,7 @@ from keras import ops
 
 from moe_keras.errors import is_count, require
 from moe_keras.layers.fusion_layer import Fusion
-from moe_keras.layers.initializers import numbered
+from moe_keras.layers.initializers import FullPrecision, numbered
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -88,7 +88,10 @@ class AttentionFusion(Fusion):
         )
         shape = (row_shape[-1], self.units)
         # Not the same initializer twice, which draws the same twice.
-        key, query = (numbered(self.kernel_initializer, i) for i in range(2))
+        key, query = (
+            FullPrecision(numbered(self.kernel_initializer, i))
+            for i in range(2)
+        )
         self.key_kernel = self.add_weight(shape, key, name="key_kernel")
         if self.query == "mean":
             self.query_kernel = self.add_weight(
