@@ -52,10 +52,11 @@ def predict_files(
     Args:
         model: a handle of `load_preset`, a `.keras` file, a folder of a run, a
             `keras.Model`, or what `load_trained` returns.
-        files: for an image model: images (`.png`, `.jpg`, `.jpeg`), cut to the
-            model's proportions and scaled to its size; arrays (`.npy`) of one
-            image or of many. For a model of texts: `.txt`, UTF-8, one text a
-            line; blank lines are left out.
+        files: for an image model: pictures (`.png`, `.jpg`, `.jpeg`, `.bmp`,
+            `.gif`, `.tif`, `.tiff`, `.webp`), upright, cut to the model's
+            proportions and scaled to its size, in 0..255; arrays (`.npy`) of
+            one image or of many. For a model of texts: `.txt`, UTF-8, one
+            text a line; blank lines are left out.
         top: int > 0. How many classes to name.
         batch_size: int > 0. Rows that are computed together.
         classes: names, in the order of the outputs; None for the model's own.

@@ -7,13 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import keras
 import numpy as np
 
 from moe_keras.errors import require
-
-OWNER = "predict_files"
-_COLOURS = {1: "grayscale", 3: "rgb", 4: "rgba"}
+from moe_keras.prediction.pictures import MODES, OWNER, read_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,33 +40,15 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Rows:
         shape: `(H, W, C)`.
 
     Returns:
-        float32 `(1, H, W, C)` in 0..255 (0..65,535 where the file has 16 bits
-        of grey).
+        float32 `(1, H, W, C)` in 0..255; see `read_picture`.
     """
     require(
-        shape[-1] in _COLOURS,
+        shape[-1] in MODES,
         OWNER,
         "for image files, the model must read 1, 3 or 4 channels.",
         channels=shape[-1],
     )
-    try:
-        image = keras.utils.load_img(
-            path,
-            color_mode=_COLOURS[shape[-1]],
-            target_size=shape[:2],
-            interpolation="bilinear",
-            keep_aspect_ratio=True,
-        )
-    # Pillow's errors for what is no image and for what is cut off.
-    except (OSError, ValueError, SyntaxError) as error:
-        require(
-            False,
-            OWNER,
-            "the file cannot be read as an image.",
-            file=str(path),
-            reason=str(error),
-        )
-    return Rows(keras.utils.img_to_array(image, dtype="float32")[None])
+    return Rows(read_picture(path, shape)[None])
 
 
 def read_array(path: Path, shape: tuple[int, ...]) -> Rows:
@@ -160,13 +139,14 @@ def text_rows(
     return Rows(values.reshape(-1, *shape), places, kept)
 
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 TEXT_FILES: Mapping[str, Reader] = MappingProxyType({".txt": read_lines})
 
 # What each task reads, by the ending of the file; a task is added here.
 READERS: Mapping[str, Mapping[str, Reader]] = MappingProxyType(
     {
         "image": {
-            **dict.fromkeys((".png", ".jpg", ".jpeg"), read_image),
+            **dict.fromkeys(PICTURES, read_image),
             ".npy": read_array,
         },
         # Presets name what the texts are read for, data sets what they are.

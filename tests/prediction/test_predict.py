@@ -226,8 +226,8 @@ def test_wrong_names_are_refused(tmp_path):
         ("a.jpg", b"", "cannot be read as an image"),
         ("a.npy", b"no array", "cannot be read as an array"),
         ("a.npy", b"", "cannot be read as an array"),
-        ("a.txt", b"", r"must end in \.png, \.jpg, \.jpeg, \.npy"),
-        ("a.npz", b"", r"must end in \.png, \.jpg, \.jpeg, \.npy"),
+        ("a.txt", b"", r"must end in \.png, \.jpg, .*\.webp, \.npy"),
+        ("a.npz", b"", r"must end in \.png, \.jpg, .*\.webp, \.npy"),
     ],
 )
 def test_a_file_that_is_none_is_named(preset, tmp_path, name, content, message):
