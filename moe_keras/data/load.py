@@ -73,6 +73,13 @@ def load_dataset(
         ImportError: when a package is needed that is not installed.
         FileNotFoundError: when the data are neither there nor to be had.
     """
+    require(
+        isinstance(name, str),
+        "load_dataset",
+        "`name` must be the name of a data set, such as 'digits' or "
+        "'csv:loans.csv?target=risk'; arrays go to `fit` as they are.",
+        name=type(name).__name__,
+    )
     kind, _, rest = name.partition(":")
     if kind == "tfds" and rest:
         from moe_keras.data.tfds_sets import load_tfds

@@ -6,21 +6,25 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from moe_keras.errors import require
 from moe_keras.insight.scores import Reliability
 
 
-def plot_history(
-    histories: Mapping[str, Mapping[str, Sequence[float]]],
-) -> Figure:
+def plot_history(histories: Any) -> Figure:
     """Training curves of several models side by side.
 
     Args:
-        histories: by the model's name, what `fit(...).history` holds: one value
-            per epoch of `loss`, and of `accuracy` where it was measured.
+        histories: by the model's name, what `fit` returned or its `history`:
+            one value per epoch of `loss`, and of `accuracy` where it was
+            measured. Of a single model, that alone.
 
     Returns:
         A figure with one panel for each of the two, and one line per model.
+
+    Raises:
+        ValueError: for what holds no such curves.
     """
+    histories = _curves_by_name(histories)
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, history in histories.items():
@@ -58,6 +62,30 @@ def plot_calibration(
     right.bar(middles, shown.count / shown.count.sum(), 0.9 / bins)
     right.set(title="share of rows", xlabel=probability, xlim=(0, 1))
     return figure
+
+
+def _curves_by_name(histories: Any) -> dict[str, Mapping[str, Any]]:
+    """By the model's name, its curves by metric."""
+    found = getattr(histories, "history", histories)
+    single = isinstance(found, Mapping) and "loss" in found
+    named = {"model": found} if single else found
+    require(
+        isinstance(named, Mapping),
+        "plot_history",
+        "`histories` must be what `fit` returned, or a dict of these by name.",
+        histories=type(histories).__name__,
+    )
+    curves = {name: getattr(one, "history", one) for name, one in named.items()}
+    for name, one in curves.items():
+        require(
+            isinstance(one, Mapping),
+            "plot_history",
+            "each of `histories` must be what `fit` returned, or its "
+            "`history`.",
+            name=name,
+            found=type(one).__name__,
+        )
+    return curves
 
 
 def plot_routing(

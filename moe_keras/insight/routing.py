@@ -25,6 +25,13 @@ def collect_gates(
     Returns:
         By the layer's name, float `(N, ..., E)`; empty where no layer gates.
     """
+    require(
+        isinstance(model, keras.Model),
+        "collect_gates",
+        "`model` must be a keras.Model; of a layer, record_gates shows the "
+        "gates.",
+        model=model,
+    )
     places: list[int] = []
     batches: dict[str, list[np.ndarray]] = {}
     for rows, _, record in GatedModel(model).batches(inputs, batch_size):

@@ -10,22 +10,45 @@ from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.ops import kernels
 from moe_keras.ops.cost import Cost
 
+EXAMPLE = "DenseExpert(64, num_experts=4)"
+
+
+def read_banks(
+    owner: str, experts: Any, such_as: str = EXAMPLE, single: bool = False
+) -> list[ExpertBank]:
+    """`experts` as a list of banks.
+
+    Args:
+        owner: class named in errors.
+        experts: one bank, or, unless there must be a single one, several.
+        such_as: an example, for errors.
+        single: whether there must be one.
+
+    Raises:
+        ValueError: for what is no bank, with the way from a model to one.
+    """
+    listed = isinstance(experts, list | tuple) and not single
+    banks = list(experts) if listed else [experts]
+    require(
+        banks and all(isinstance(bank, ExpertBank) for bank in banks),
+        owner,
+        f"`experts` must be {'a bank' if single else 'one or more banks'}, "
+        f"such as {such_as}; a model is one as ModelExpert(model), a layer as "
+        "ModelExpert(keras.Sequential([layer])).",
+        experts=experts,
+    )
+    return banks
+
 
 class BankList:
     """The banks behind one gate, in order; expert numbers run through.
 
     Args:
-        banks: list of `ExpertBank`; the list itself is kept.
+        banks: of `read_banks`; the list itself is kept.
         owner: class named in errors.
     """
 
     def __init__(self, banks: list[ExpertBank], owner: str) -> None:
-        require(
-            banks and all(isinstance(bank, ExpertBank) for bank in banks),
-            owner,
-            "`experts` must be one or more banks, such as DenseExpert.",
-            experts=banks,
-        )
         self.banks = banks
         self._owner = owner
 

@@ -9,6 +9,7 @@ from moe_keras.errors import missing_method, require_counts
 from moe_keras.layers.calls import freeze, join_axes
 from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.input_checks import (
+    ReadsOneTensor,
     check_bank_gates,
     check_floats,
     check_mask,
@@ -20,7 +21,9 @@ from moe_keras.ops.cost_rules import size_of
 from moe_keras.ops.dispatch import SortedPlan, map_groups
 
 
-class ExpertBank(FixedArguments, KeepsExperts, keras.layers.Layer):
+class ExpertBank(
+    ReadsOneTensor, FixedArguments, KeepsExperts, keras.layers.Layer
+):
     """Base class of the banks: `num_experts` functions of one kind.
 
     A subclass says what one expert does to rows `(N, *row)`: `build_bank`,

@@ -11,7 +11,12 @@ from moe_keras.layers.calls import carried_mask
 from moe_keras.layers.counts import HasCounts
 from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.gates_record import note_gates, note_picks
-from moe_keras.layers.input_checks import check_floats, check_mask, known_width
+from moe_keras.layers.input_checks import (
+    ReadsOneTensor,
+    check_floats,
+    check_mask,
+    known_width,
+)
 from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.layers.loss_parts import LossParts
 from moe_keras.layers.training_figures import log_figures
@@ -22,7 +27,9 @@ from moe_keras.ops.picks import Picks
 LEVELS = ("auto", "sample", "position")
 
 
-class Gate(FixedArguments, HasCounts, KeepsExperts, keras.layers.Layer):
+class Gate(
+    ReadsOneTensor, FixedArguments, HasCounts, KeepsExperts, keras.layers.Layer
+):
     """Base class of the gates: inputs `(..., D)` to gates `(..., E)`.
 
     A subclass implements `build` and `gate_rows`. It works in at least float32

@@ -1,11 +1,48 @@
 """What the tensors of a call must be: their dtype, and the shape of masks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from moe_keras.errors import require
+
+
+class ReadsOneTensor:
+    """A layer whose `inputs` are one tensor; anything else is refused at once.
+
+    Before Keras builds the layer: it would ask for the shape first, and fail
+    over a dict of shapes.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        inputs = args[0] if args else kwargs.get("inputs")
+        if inputs is None or isinstance(inputs, Mapping | list | tuple):
+            _refuse_several(type(self).__name__, inputs)
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
+
+
+def _refuse_several(owner: str, inputs: Any) -> None:
+    parts = [*inputs.values()] if isinstance(inputs, Mapping) else inputs or []
+    plain = not all(hasattr(part, "shape") for part in parts)
+    advice = (
+        "make an array of it first, with numpy.asarray"
+        if parts and plain
+        else "join several first, as keras.layers.Concatenate does; of the "
+        "columns of a table, TableColumns makes one"
+    )
+    shown = None if inputs is None else type(inputs).__name__
+    if isinstance(inputs, Mapping):
+        shown = list(inputs)
+    elif parts and not plain:
+        shown = [tuple(part.shape) for part in parts]
+    require(
+        False,
+        owner,
+        f"`inputs` must be one tensor: {advice}.",
+        inputs=shown,
+    )
 
 
 def check_floats(owner: str, inputs: Any) -> None:

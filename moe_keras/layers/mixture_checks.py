@@ -5,24 +5,10 @@ from typing import Any
 import keras
 
 from moe_keras.errors import is_number, require
-from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.ops.capacity import HUNDREDTHS
 
 OWNER = "MixtureOfExperts"
 OVERFLOWS = ("report", "error")
-
-
-def read_banks(experts: Any) -> list[Any]:
-    """`experts` as a list of banks; what is in the list is checked later."""
-    if isinstance(experts, ExpertBank):
-        return [experts]
-    require(
-        isinstance(experts, list | tuple),
-        OWNER,
-        "`experts` must be one or more banks, such as DenseExpert.",
-        experts=experts,
-    )
-    return list(experts)
 
 
 def check_parts(
@@ -33,12 +19,16 @@ def check_parts(
     shared: Any = None,
 ) -> None:
     """Refuse parts that are no layers, and a gate of another width."""
-    for name, part in (("gate", gate), ("fusion", fusion), ("shared", shared)):
-        optional = name != "gate"
+    for name, part, such_as in (
+        ("gate", gate, f"GatingLayer({num_experts})"),
+        ("fusion", fusion, "WeightedFusion(), or None"),
+        ("shared", shared, "keras.layers.Dense(64), or None"),
+    ):
         require(
-            isinstance(part, keras.layers.Layer) or (optional and part is None),
+            isinstance(part, keras.layers.Layer)
+            or (name != "gate" and part is None),
             owner,
-            f"`{name}` must be a Keras layer{', or None' if optional else ''}.",
+            f"`{name}` must be a Keras layer, such as {such_as}.",
             **{name: part},
         )
     check_width(owner, getattr(gate, "num_experts", num_experts), num_experts)

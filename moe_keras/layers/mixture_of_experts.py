@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require
-from moe_keras.layers.bank_list import BankList
+from moe_keras.layers.bank_list import BankList, read_banks
 from moe_keras.layers.calls import (
     call_with,
     carried_mask,
@@ -30,14 +30,17 @@ from moe_keras.layers.gates_record import (
     record_gates,
     record_picks,
 )
-from moe_keras.layers.input_checks import check_gates, check_mask
+from moe_keras.layers.input_checks import (
+    ReadsOneTensor,
+    check_gates,
+    check_mask,
+)
 from moe_keras.layers.mixture_checks import (
     OWNER,
     check_capacity,
     check_parts,
     check_shared,
     check_width,
-    read_banks,
 )
 from moe_keras.layers.mixture_keeping import KeepsParts
 from moe_keras.layers.registration import register
@@ -48,7 +51,7 @@ from moe_keras.ops.cost import Cost, count_layer
 
 @register
 class MixtureOfExperts(
-    FixedArguments, HasCounts, KeepsParts, keras.layers.Layer
+    ReadsOneTensor, FixedArguments, HasCounts, KeepsParts, keras.layers.Layer
 ):
     """y = sum_e g_e(x) f_e(x), plus a shared path if there is one.
 
@@ -126,7 +129,7 @@ class MixtureOfExperts(
     ):
         # The gate reads the inputs as they come; the experts get them cast.
         super().__init__(autocast=False, **kwargs)
-        self.experts = read_banks(experts)
+        self.experts = read_banks(OWNER, experts)
         self.banks = BankList(self.experts, OWNER)
         check_parts(OWNER, self.num_experts, gate, fusion, shared)
         check_capacity(OWNER, capacity_factor, eval_capacity_factor, overflow)

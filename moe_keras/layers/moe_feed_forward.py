@@ -13,7 +13,7 @@ from moe_keras.layers.experts.dense_expert import DenseExpert
 from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.gating.gating_layer import GatingLayer
 from moe_keras.layers.initializers import numbered
-from moe_keras.layers.input_checks import known_width
+from moe_keras.layers.input_checks import ReadsOneTensor, known_width
 from moe_keras.layers.keeping import (
     KeepsExperts,
     serialize_kept,
@@ -26,7 +26,9 @@ from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MoEFeedForward(FixedArguments, KeepsExperts, keras.layers.Layer):
+class MoEFeedForward(
+    ReadsOneTensor, FixedArguments, KeepsExperts, keras.layers.Layer
+):
     """Drop-in for the feed-forward block of a Transformer, `(..., D)` both.
 
     A `MixtureOfExperts` of `DenseExpert(D, num_experts, hidden_units)` whose

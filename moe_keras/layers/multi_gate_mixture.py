@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require
-from moe_keras.layers.bank_list import BankList
+from moe_keras.layers.bank_list import BankList, read_banks
 from moe_keras.layers.calls import (
     call_with,
     cast_floats,
@@ -19,7 +19,6 @@ from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
 from moe_keras.layers.gates_record import record_gates
 from moe_keras.layers.input_checks import check_gates, check_mask
-from moe_keras.layers.mixture_checks import read_banks
 from moe_keras.layers.registration import register
 from moe_keras.layers.task_banks import (
     OWNER,
@@ -100,7 +99,7 @@ class MultiGateMixture(FixedArguments, keras.layers.Layer):
     ):
         # The gates read the inputs as they come; the experts get them cast.
         super().__init__(autocast=False, **kwargs)
-        self.experts = read_banks(experts)
+        self.experts = read_banks(OWNER, experts)
         self.task_experts = read_own(task_experts)
         check_tasks(gates, self.task_experts, shared_gate, fusion)
         self.gates = dict(gates)

@@ -6,13 +6,9 @@ from typing import Any
 from keras import ops
 
 from moe_keras.errors import require
-from moe_keras.layers.bank_list import BankList
+from moe_keras.layers.bank_list import BankList, read_banks
 from moe_keras.layers.gate import Gate
-from moe_keras.layers.mixture_checks import (
-    check_parts,
-    check_width,
-    read_banks,
-)
+from moe_keras.layers.mixture_checks import check_parts, check_width
 
 OWNER = "MultiGateMixture"
 # The name of what belongs to no task, among the tasks' names.
@@ -137,7 +133,7 @@ def read_own(task_experts: Any) -> dict[str, list[Any]]:
         task_experts=task_experts,
     )
     given = task_experts or {}
-    return {task: read_banks(banks) for task, banks in given.items()}
+    return {task: read_banks(OWNER, banks) for task, banks in given.items()}
 
 
 def check_tasks(

@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 
-from moe_keras.errors import require
-from moe_keras.layers.bank_list import BankList
+from moe_keras.layers.bank_list import BankList, read_banks
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.keeping import serialize_kept
@@ -22,7 +21,7 @@ class WrappedBanks(ExpertBank):
 
     Args:
         experts: `ExpertBank` or a list of them.
-        such_as: str, a class that errors name as an example.
+        such_as: str, a bank that errors name as an example.
         **kwargs: `keras.layers.Layer` arguments.
     """
 
@@ -31,14 +30,7 @@ class WrappedBanks(ExpertBank):
 
     def __init__(self, experts: Any, such_as: str, **kwargs: Any):
         owner = type(self).__name__
-        banks = [experts] if isinstance(experts, ExpertBank) else experts
-        require(
-            isinstance(banks, list | tuple),
-            owner,
-            f"`experts` must be one or more banks, such as {such_as}.",
-            experts=experts,
-        )
-        inner = BankList(list(banks), owner)
+        inner = BankList(read_banks(owner, experts, such_as), owner)
         super().__init__(inner.num_experts, **kwargs)
         self.experts = inner.banks
         self.banks = inner

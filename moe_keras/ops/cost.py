@@ -86,6 +86,20 @@ def count_multiply_adds(
         ValueError: for a layer with weights that no rule covers, and for an
             unknown size in a shape that matters.
     """
+    require(
+        input_shape is None or hasattr(input_shape, "__iter__"),
+        "count_multiply_adds",
+        "`input_shape` must be the shape of one example, such as (28, 28, 1), "
+        "or None.",
+        input_shape=input_shape,
+    )
+    require(
+        expert_load is None or isinstance(expert_load, Mapping),
+        "count_multiply_adds",
+        "`expert_load` must be a dict: by the mixture's name, the share of its "
+        "rows that each expert gets.",
+        expert_load=expert_load,
+    )
     counter = _Counter(expert_load or {})
     shapes = None if input_shape is None else [(None, *input_shape)]
     return ModelCost(counter.count_model(model, shapes))

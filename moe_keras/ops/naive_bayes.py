@@ -98,7 +98,8 @@ class PresenceCounts:
             np.issubdtype(labels.dtype, np.integer)
             and not np.any((labels < 0) | (labels >= self._num_classes)),
             OWNER,
-            f"`labels` must be integers in 0..{self._num_classes - 1}.",
+            f"`labels` must be integers in 0..{self._num_classes - 1}; of more "
+            "classes, `num_classes` says how many.",
             labels=np.unique(labels)[:10].tolist(),
         )
         self._texts += np.bincount(labels, minlength=self._num_classes)

@@ -68,13 +68,21 @@ def predict_files(
         ValueError: for a model that cannot be loaded or does not return
             probabilities, and for a file that cannot be read.
     """
-    trained, shape = _check(model, classes, top=top, batch_size=batch_size)
+    require(
+        not isinstance(files, str | PathLike),
+        OWNER,
+        "`files` must be a list of files.",
+        files=files,
+    )
+    trained, shape = _check(
+        OWNER, model, classes, top=top, batch_size=batch_size
+    )
     rows = (
         row
         for file in files
         for row in _split(read_rows(Path(file), trained.task, shape), str(file))
     )
-    return _predict_all(trained, rows, top, batch_size)
+    return _predict_all(OWNER, trained, rows, top, batch_size)
 
 
 def predict_texts(
@@ -100,46 +108,49 @@ def predict_texts(
         ValueError: for a model that cannot be loaded, reads no texts or does
             not return probabilities, and for what is no text.
     """
-    trained, shape = _check(model, classes, top=top, batch_size=batch_size)
+    owner = "predict_texts"
+    trained, shape = _check(
+        owner, model, classes, top=top, batch_size=batch_size
+    )
     require(
         READERS.get(trained.task) is TEXT_FILES,
-        "predict_texts",
+        owner,
         "the model must be one that reads texts.",
         task=trained.task,
     )
     given = [texts] if isinstance(texts, str) else list(texts)
     require(
         not isinstance(texts, str) and all(isinstance(t, str) for t in given),
-        "predict_texts",
+        owner,
         "`texts` must be a sequence of str.",
         texts=given[:3],
     )
     rows = _split(text_rows(given, shape), None)
-    return _predict_all(trained, rows, top, batch_size)
+    return _predict_all(owner, trained, rows, top, batch_size)
 
 
 def _check(
-    model: Model, classes: Sequence[str] | None, **counts: int
+    owner: str, model: Model, classes: Sequence[str] | None, **counts: int
 ) -> tuple[TrainedModel, tuple[int, ...]]:
     """The model and the shape of what it reads."""
     for name, value in counts.items():
         require(
             is_count(value),
-            OWNER,
+            owner,
             f"`{name}` must be an integer above 0.",
             **{name: value},
         )
-    trained = as_trained(model, classes)
+    trained = as_trained(model, classes, owner)
     require(
         table_columns(trained.model) is None,
-        OWNER,
+        owner,
         "a model of tables is asked with `score_table`.",
         model=trained.name,
     )
     shape = tuple(trained.model.input_shape[1:])
     require(
         all(map(is_count, shape)),
-        OWNER,
+        owner,
         "the model must declare the shape of its inputs.",
         input_shape=shape,
     )
@@ -155,12 +166,16 @@ def _split(rows: Rows, file: str | None) -> Iterator[Row]:
 
 
 def _predict_all(
-    trained: TrainedModel, rows: Iterable[Row], top: int, batch_size: int
+    owner: str,
+    trained: TrainedModel,
+    rows: Iterable[Row],
+    top: int,
+    batch_size: int,
 ) -> list[Prediction]:
     return [
         prediction
         for batch in _batches(rows, batch_size)
-        for prediction in _predict(trained, batch, top)
+        for prediction in _predict(owner, trained, batch, top)
     ]
 
 
@@ -176,14 +191,14 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _predict(
-    trained: TrainedModel, batch: list[Row], top: int
+    owner: str, trained: TrainedModel, batch: list[Row], top: int
 ) -> Iterator[Prediction]:
     inputs = np.stack([value for *_, value in batch])
     if inputs.dtype == object:
         inputs = keras.ops.convert_to_tensor(inputs, dtype="string")
     with record_gates() as record:
         outputs = trained.model(inputs, training=False)
-    outputs = read_probabilities(OWNER, outputs, trained.name)
+    outputs = read_probabilities(owner, outputs, trained.name)
     gates = {name: busiest(as_numpy(value)) for name, value in record.items()}
     names = expert_names(trained.model)
     for place, (file, row, text, _) in enumerate(batch):

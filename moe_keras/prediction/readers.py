@@ -64,7 +64,9 @@ def read_array(path: Path, shape: tuple[int, ...]) -> Rows:
     try:
         with open(path, "rb") as file:
             value: Any = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    # NumPy reads a header as Python, with errors of all kinds, and makes an
+    # array of the size that it says, which no memory may have.
+    except Exception as error:
         require(
             False,
             OWNER,
@@ -81,14 +83,18 @@ def read_array(path: Path, shape: tuple[int, ...]) -> Rows:
         file=str(path),
         shape=value.shape,
     )
+    numbers = value.dtype.kind in "fiub"
+    with np.errstate(over="ignore"):
+        rows = value.astype("float32") if numbers else value
     require(
-        value.dtype.kind in "fiub" and bool(np.all(np.isfinite(value))),
+        numbers and bool(np.all(np.isfinite(rows))),
         OWNER,
-        "an array must hold finite numbers.",
+        "an array must hold finite numbers, in float32 too, which is what a "
+        "model reads: of 3.4e38 at most.",
         file=str(path),
         dtype=str(value.dtype),
     )
-    value = value.reshape(-1, *shape).astype("float32")
+    value = rows.reshape(-1, *shape)
     return Rows(value, tuple(range(len(value))) if many else None)
 
 
@@ -177,12 +183,20 @@ def read_rows(path: Path, task: str, shape: tuple[int, ...]) -> Rows:
         task=task,
     )
     readers = READERS[task]
+    endings = ", ".join(readers)
+    require(
+        not path.is_dir(),
+        OWNER,
+        "this is a folder: name the files in it, such as "
+        f"{path / ('*' + next(iter(readers)))}.",
+        file=str(path),
+    )
     require(path.is_file(), OWNER, "there is no such file.", file=str(path))
     suffix = path.suffix.lower()
     require(
         suffix in readers,
         OWNER,
-        f"a file for this task must end in {', '.join(readers)}.",
+        f"a file for this task must end in {endings}.",
         file=str(path),
     )
     return readers[suffix](path, shape)

@@ -127,7 +127,7 @@ def score_rows(
     require_counts(OWNER, batch_size=batch_size)
     if max_rows is not None:
         require_counts(OWNER, max_rows=max_rows)
-    trained = as_trained(model, classes)
+    trained = as_trained(model, classes, OWNER)
     reader = open_scores(trained, path, **options)
     return score_chunks(trained, reader, batch_size, max_rows)
 

@@ -89,7 +89,7 @@ def score_table(
         out=str(out),
     )
     require_counts(OWNER, batch_size=batch_size, top=1 if top is None else top)
-    trained = as_trained(model, classes)
+    trained = as_trained(model, classes, OWNER)
     reader = open_scores(trained, path, **options)
     heading = reader.id_column or (
         "line" if reader.source.in_writing else "row"

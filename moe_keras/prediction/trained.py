@@ -37,12 +37,13 @@ class TrainedModel:
     classes: tuple[str, ...]
 
 
-def load_trained(name: str | PathLike[str]) -> TrainedModel:
+def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
     """Load a preset, a `.keras` file or the model of a run.
 
     Args:
         name: a handle of `load_preset`; a `.keras` file; or a folder with a
             `model.keras`.
+        owner: whom to name in errors.
 
     Returns:
         `TrainedModel`. What is no preset has numbers for classes. In a folder
@@ -55,33 +56,48 @@ def load_trained(name: str | PathLike[str]) -> TrainedModel:
     """
     path = Path(name)
     if path.is_file():
-        return _describe(str(name), _read_model(path))
+        return _describe(str(name), _read_model(path, owner), owner)
     file = path / RUN_MODEL
     if file.is_file() and (path / INFO_FILE).is_file():
         info = load_info(path.resolve())
-        found = _describe(str(name), _read_model(file))
+        found = _describe(str(name), _read_model(file, owner), owner)
         return TrainedModel(found.name, found.model, info.task, info.classes)
     if path.is_dir() and not (path / INFO_FILE).is_file():
         if (path / RUN_MODEL).is_file():
-            return _describe(str(name), _read_model(path / RUN_MODEL))
+            return _describe(
+                str(name), _read_model(path / RUN_MODEL, owner), owner
+            )
         seeds = [found.parent for found in path.glob(f"*/{RUN_MODEL}")]
         require(
             not seeds,
-            OWNER,
+            owner,
             "the folder holds several trained models; name one of "
             + ", ".join(sorted(map(str, seeds)))
             + ".",
             folder=str(path),
         )
+        require(
+            False,
+            owner,
+            f"the folder holds neither a {RUN_MODEL}, as a training writes, "
+            f"nor the {INFO_FILE} of a preset.",
+            folder=str(path),
+        )
+    require(
+        path.suffix not in (".keras", ".h5"),
+        owner,
+        "there is no such file.",
+        file=str(path),
+    )
     preset = load_preset(name)
     return TrainedModel(str(name), preset.model, preset.task, preset.classes)
 
 
-def _describe(name: str, model: Any) -> TrainedModel:
+def _describe(name: str, model: Any, owner: str) -> TrainedModel:
     task = _task_of(model)
     require(
         task is not None,
-        OWNER,
+        owner,
         "a model without a preset must map images (B, H, W, C), texts (B,), or "
         "the columns of a table, a dict of (B,) that a TableColumns layer "
         "reads, to classes.",
@@ -89,7 +105,7 @@ def _describe(name: str, model: Any) -> TrainedModel:
         input_shape=_said_by(model, "input_shape"),
         output_shape=_said_by(model, "output_shape"),
     )
-    _check_outputs(name, model)
+    _check_outputs(name, model, owner)
     return TrainedModel(name, model, str(task), _numbers(_class_count(model)))
 
 
@@ -122,12 +138,12 @@ def _task_of(model: Any) -> str | None:
     return "image" if len(shape) == 4 else None
 
 
-def _check_outputs(name: str, model: Any) -> None:
+def _check_outputs(name: str, model: Any, owner: str) -> None:
     """Refuse a model with several outputs."""
     shape = _said_by(model, "output_shape")
     require(
         not isinstance(shape, dict | list),
-        OWNER,
+        owner,
         "a model of several targets cannot be asked about a file: make one of "
         "an output, keras.Model(model.input, model.output[target]).",
         model=name,
@@ -155,32 +171,39 @@ def _numbers(count: int) -> tuple[str, ...]:
 def as_trained(
     model: str | PathLike[str] | keras.Model | TrainedModel,
     classes: Sequence[str] | None = None,
+    owner: str = OWNER,
 ) -> TrainedModel:
     """A model, or what names one, as a `TrainedModel`.
 
     Args:
         model: see `predict_files`.
         classes: names, in the order of the outputs; None for its own.
+        owner: whom to name in errors.
 
     Raises:
         ValueError: for names that are not as many as the outputs.
     """
     if isinstance(model, keras.Model):
-        model = _describe(model.name, model)
-    trained = model if isinstance(model, TrainedModel) else load_trained(model)
-    _check_outputs(trained.name, trained.model)
+        model = _describe(model.name, model, owner)
+    trained = (
+        model if isinstance(model, TrainedModel) else load_trained(model, owner)
+    )
+    _check_outputs(trained.name, trained.model, owner)
     count = _class_count(trained.model)
     names = trained.classes if classes is None else tuple(classes)
     require(
-        len(names) == count,
-        OWNER,
-        f"`classes` must have one name for each of the {count} classes.",
-        classes=names,
+        len(names) == count
+        and not isinstance(classes, str)
+        and (classes is None or len(set(names)) == count),
+        owner,
+        "`classes` must have one name for each of the "
+        f"{count} classes, all of them different.",
+        classes=classes if isinstance(classes, str) else names,
     )
     return TrainedModel(trained.name, trained.model, trained.task, names)
 
 
-def _read_model(path: Path) -> Any:
+def _read_model(path: Path, owner: str) -> Any:
     try:
         return keras.saving.load_model(path)
     except Exception as error:
@@ -188,7 +211,7 @@ def _read_model(path: Path) -> Any:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         require(
             False,
-            OWNER,
+            owner,
             "the file cannot be read as a Keras model.",
             file=str(path),
             reason=lines[0][:300],

@@ -31,7 +31,7 @@ def check_kinds(
         isinstance(experts, Mapping) and (optional or len(experts) > 0),
         owner,
         "`experts` must map kinds of experts to their numbers, or to a list "
-        "with the arguments of each.",
+        f"with the arguments of each, such as {{{next(iter(kinds))!r}: 4}}.",
         experts=experts,
     )
     for kind, wanted in experts.items():

@@ -131,9 +131,9 @@ def _dense_expert(
 
 def _pattern(banks: Sequence[ExpertBank], bank: int | str) -> ExpertBank:
     """The bank that the twin is to be of the kind of."""
-    if isinstance(bank, int):
+    if isinstance(bank, int) and -len(banks) <= bank < len(banks):
         return banks[bank]
-    found = [part for part in (one.find(bank) for one in banks) if part]
+    found = [part for part in (one.find(str(bank)) for one in banks) if part]
     require(
         found,
         "dense_twin",

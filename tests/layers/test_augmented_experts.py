@@ -135,8 +135,8 @@ def test_steps_compiled_by_jax_draw_anew():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"experts": 3}, "`experts` must be a bank, such as ConvExpert. "
-         "Received: experts=3"),
+        ({"experts": 3}, "`experts` must be a bank, such as ConvExpert(32, "
+         "num_experts=4); a model"),
         ({"shift": 1.5}, "`shift` must be in [0, 1]. Received: shift=1.5"),
         ({"turn": -0.1}, "`turn` must be in [0, 1]. Received: turn=-0.1"),
     ],

@@ -25,7 +25,12 @@ from moe_keras.layers import (
 )
 from tests.tools import draw
 
-BANK = "`experts` must be one or more banks, such as DenseExpert. Received: "
+MODEL = (
+    "; a model is one as ModelExpert(model), a layer as "
+    "ModelExpert(keras.Sequential([layer])). Received: "
+)
+EXAMPLE = "such as DenseExpert(64, num_experts=4)"
+BANK = f"`experts` must be one or more banks, {EXAMPLE}{MODEL}"
 WIDTH = "`gate` must have one output for each of the 4 experts. Received: "
 TOP_K = "`top_k` must be an integer in 1..num_experts, or None. Received: "
 GATES = "`gate` must return (P..., E): leading axes of `inputs`, then one gate "
@@ -129,22 +134,25 @@ CASES = {
     "no bank of slots": (
         lambda: SoftMoE([]),
         "SoftMoE",
-        "`experts` must be a bank, such as DenseExpert. Received: experts=[]",
+        f"`experts` must be a bank, {EXAMPLE}{MODEL}experts=[]",
     ),
     "no gate": (
         lambda: mixture(None),
         "MixtureOfExperts",
-        "`gate` must be a Keras layer. Received: gate=None",
+        "`gate` must be a Keras layer, such as GatingLayer(4). Received: "
+        "gate=None",
     ),
     "no fusion": (
         lambda: mixture(GatingLayer(4), "mean"),
         "MixtureOfExperts",
-        "`fusion` must be a Keras layer, or None. Received: fusion='mean'",
+        "`fusion` must be a Keras layer, such as WeightedFusion(), or None. "
+        "Received: fusion='mean'",
     ),
     "no shared path": (
         lambda: mixture(GatingLayer(4), shared=3),
         "MixtureOfExperts",
-        "`shared` must be a Keras layer, or None. Received: shared=3",
+        "`shared` must be a Keras layer, such as keras.layers.Dense(64), or "
+        "None. Received: shared=3",
     ),
     "a gate of another width": (
         lambda: mixture(GatingLayer(3)),
@@ -159,7 +167,8 @@ CASES = {
     "no gate in a block": (
         lambda: MoEFeedForward(4, 5, gate="softmax"),
         "MoEFeedForward",
-        "`gate` must be a Keras layer. Received: gate='softmax'",
+        "`gate` must be a Keras layer, such as GatingLayer(4). Received: "
+        "gate='softmax'",
     ),
     "a layer of another width": (
         lambda: mixture(keras.layers.Dense(3))(draw(2, 5)),

@@ -181,7 +181,8 @@ def test_expert_dropout_is_of_the_gate_that_is_made_here():
          "`overflow` must be one of ('report', 'error'). Received: "
          "overflow='drop'"),
         (lambda: MoEFeedForward(4, 4, fusion="sum"), "MoEFeedForward: `fusion` "
-         "must be a Keras layer, or None. Received: fusion='sum'"),
+         "must be a Keras layer, such as WeightedFusion(), or None. Received: "
+         "fusion='sum'"),
         (lambda: MoETransformerBlock(0, 3, 4, 5), "MoETransformerBlock: "
          "`num_heads` must be an integer above 0. Received: num_heads=0"),
         (lambda: MoETransformerBlock(2, 0, 4, 5), "MoETransformerBlock: "

@@ -258,8 +258,8 @@ def test_a_given_model_reads_the_features():
     ("args", "message"),
     [
         (([], 9), "`experts` must be one or more banks"),
-        ((3, 9), "`experts` must be one or more banks, such as DenseExpert. "
-         "Received: experts=3"),
+        ((3, 9), "`experts` must be one or more banks, such as DenseExpert(64, "
+         "num_experts=4); a model"),
         ((DenseExpert(3), 9), "`encoding` must be a Keras layer, such as "
          "TabularEncoding. Received: encoding=9"),
     ],

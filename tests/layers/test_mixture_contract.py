@@ -68,8 +68,8 @@ def test_positions_have_a_mask_where_they_have_an_output():
     [
         (
             lambda: MixtureOfExperts([], GatingLayer(2)),
-            "`experts` must be one or more banks, such as DenseExpert. "
-            "Received: experts=[]",
+            "`experts` must be one or more banks, such as DenseExpert(64, "
+            "num_experts=4); a model",
         ),
         (
             lambda: MixtureOfExperts([keras.layers.Dense(3)], GatingLayer(1)),
@@ -77,7 +77,8 @@ def test_positions_have_a_mask_where_they_have_an_output():
         ),
         (
             lambda: MixtureOfExperts(DenseExpert(3, 2), "softmax"),
-            "`gate` must be a Keras layer. Received: gate='softmax'",
+            "`gate` must be a Keras layer, such as GatingLayer(2). Received: "
+            "gate='softmax'",
         ),
         (
             lambda: MixtureOfExperts(DenseExpert(3, 2), GatingLayer(3)),

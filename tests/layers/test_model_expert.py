@@ -108,4 +108,4 @@ def test_model_must_have_one_input():
     one, two = keras.Input((5,)), keras.Input((5,))
     model = keras.Model([one, two], one + two)
     with pytest.raises(ValueError, match="must have one input and one output"):
-        ModelExpert(model).build((None, 5))
+        ModelExpert(model)

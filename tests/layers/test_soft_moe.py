@@ -186,7 +186,7 @@ def test_it_compiles_with_xla_and_is_exported(tmp_path):
     ("make", "message"),
     [
         (lambda: SoftMoE(GatingLayer(2, name="g")), "SoftMoE: `experts` must "
-         "be a bank, such as DenseExpert. Received: experts=<GatingLayer"),
+         "be a bank, such as DenseExpert(64, num_experts=4); a model"),
         (lambda: SoftMoE(DenseExpert(2), 0), "SoftMoE: `slots_per_expert` must "
          "be an integer above 0. Received: slots_per_expert=0"),
         (lambda: SoftMoE(DenseExpert(2)).build((4, 5)), "SoftMoE: `inputs` "

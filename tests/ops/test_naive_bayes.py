@@ -145,8 +145,8 @@ def test_texts_come_in_batches():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1, 2, 0], "`labels` must be integers in 0..1. Received: "
-         "labels=[0, 1, 2]"),
+        ([0, 1, 2, 0], "`labels` must be integers in 0..1; of more "
+         "classes, `num_classes` says how many. Received: labels=[0, 1, 2]"),
         ([0, -1, 0, 0], "Received: labels=[-1, 0]"),
         ([0.0, 1.0, 0.0, 1.0], "Received: labels=[0.0, 1.0]"),
         (None, "`labels` are needed for all texts"),

@@ -80,7 +80,7 @@ def test_a_colour_model_reads_colours(tmp_path):
     model = tiny_model(input_shape=(8, 8, 3))
     values = pixels(8, 8, 3)
     (found,) = predict_files(
-        model, [save_image(tmp_path / "a.png", values)], classes="abc"
+        model, [save_image(tmp_path / "a.png", values)], classes=["a", "b", "c"]
     )
     outputs, _ = expect(model, values[None])
     assert found.classes[0].name == "abc"[outputs[0].argmax()]
@@ -269,3 +269,63 @@ def test_a_missing_file_is_named(preset):
 def test_counts_are_above_zero(preset, option):
     with pytest.raises(ValueError, match=f"predict_files: `{option}` must"):
         predict_files(preset, [], **{option: 0})
+
+
+def refused(message, *arguments, **options):
+    with pytest.raises(ValueError, match=rf"^predict_files: {message}"):
+        predict_files(*arguments, **options)
+
+
+def test_what_cannot_be_asked_is_signed_by_who_was_asked(preset, tmp_path):
+    file = tmp_path / "one.npy"
+    np.save(file, draw(8, 8, 1))
+    refused(r"this is a folder: .*\*\.png\. Received: file=", preset, [preset])
+    refused("`files` must be a list of files. Received", preset, file)
+    refused("`files` must be a list of files. Received", preset, str(file))
+    refused("there is no such file. .*gone.keras", tmp_path / "gone.keras", [])
+    (tmp_path / "empty").mkdir()
+    nothing = "the folder holds neither a model.keras, .* preset.json"
+    refused(nothing, tmp_path / "empty", [file])
+    (tmp_path / "bad.keras").write_text("nothing")
+    refused("the file cannot be read as a Keras", tmp_path / "bad.keras", [])
+    for classes in (["a"], ["a", "b", "b"], "abc"):
+        rule = "`classes` must have one name for each of the 3 classes, all"
+        refused(rule, preset, [file], classes=classes)
+    with pytest.raises(ValueError, match=r"^score_table: there is no such"):
+        score_table("gone.keras", file, tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("value", [1e300, -1e39, np.inf, np.nan])
+def test_numbers_that_float32_has_not_got(preset, tmp_path, value):
+    np.save(tmp_path / "a.npy", np.full((2, 8, 8), value))
+    rule = r"an array must hold finite numbers, in float32 too.*3\.4e38"
+    refused(rule, preset, [tmp_path / "a.npy"])
+
+
+def test_an_array_of_no_rows_has_no_predictions(preset, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((0, 8, 8)))
+    assert predict_files(preset, [tmp_path / "a.npy"]) == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999, 8, 8)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 8, 8), 'a': 1}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1e99, 8, 8)}",
+        "{'descr': '<f99', 'fortran_order': False, 'shape': (1, 8, 8)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 8, 8)}",
+        "{'descr': 3, 'fortran_order': False, 'shape': (10**99, 8, 8)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2**63, 8, 8)}",
+        f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**30},)}}",
+        "[" * 3000,
+        "",
+    ],
+)
+def test_a_header_that_asks_for_too_much(preset, tmp_path, header):
+    text = header.encode().ljust(117) + b"\n"
+    size = len(text).to_bytes(2, "little")
+    file = tmp_path / "a.npy"
+    file.write_bytes(b"\x93NUMPY\x01\x00" + size + text + bytes(64))
+    rule = "the file cannot be read as an array. Received: file=.*reason=."
+    refused(rule, preset, [file])

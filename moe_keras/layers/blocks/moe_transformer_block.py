@@ -8,7 +8,11 @@ import keras
 from moe_keras.errors import is_number, require, require_counts, require_rates
 from moe_keras.layers.calls import carried_mask, read_layers
 from moe_keras.layers.fixed_arguments import FixedArguments
-from moe_keras.layers.input_checks import check_floats, check_mask
+from moe_keras.layers.input_checks import (
+    ReadsOneTensor,
+    check_floats,
+    check_mask,
+)
 from moe_keras.layers.keeping import KeepsExperts
 from moe_keras.layers.moe_feed_forward import MoEFeedForward
 from moe_keras.layers.registration import register
@@ -16,7 +20,9 @@ from moe_keras.ops.cost import Cost, count_layer
 
 
 @register
-class MoETransformerBlock(FixedArguments, KeepsExperts, keras.layers.Layer):
+class MoETransformerBlock(
+    ReadsOneTensor, FixedArguments, KeepsExperts, keras.layers.Layer
+):
     """Pre-norm Transformer block whose feed-forward part is a mixture.
 
     Args:

@@ -6,10 +6,15 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_count, require
+from moe_keras.layers.bank_list import read_banks
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.gates_record import note_gates
-from moe_keras.layers.input_checks import check_floats, check_mask
+from moe_keras.layers.input_checks import (
+    ReadsOneTensor,
+    check_floats,
+    check_mask,
+)
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -17,7 +22,7 @@ from moe_keras.ops.soft_moe import soft_weights
 
 
 @register
-class SoftMoE(FixedArguments, keras.layers.Layer):
+class SoftMoE(ReadsOneTensor, FixedArguments, keras.layers.Layer):
     """Mixture without choices: experts read slots, which mix all tokens.
 
     Each of the E*P slots is a weighted mean of the raw tokens of one sample;
@@ -63,12 +68,7 @@ class SoftMoE(FixedArguments, keras.layers.Layer):
     ):
         # The router reads its input as it comes, not cast down to half.
         super().__init__(autocast=False, **kwargs)
-        require(
-            isinstance(experts, ExpertBank),
-            "SoftMoE",
-            "`experts` must be a bank, such as DenseExpert.",
-            experts=experts,
-        )
+        read_banks("SoftMoE", experts, single=True)
         require(
             is_count(slots_per_expert),
             "SoftMoE",

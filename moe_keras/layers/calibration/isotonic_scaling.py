@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers.input_checks import check_floats
+from moe_keras.layers.input_checks import ReadsOneTensor, check_floats
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.scaling import widen
@@ -16,7 +16,7 @@ OWNER = "IsotonicScaling"
 
 
 @register
-class IsotonicScaling(keras.layers.Layer):
+class IsotonicScaling(ReadsOneTensor, keras.layers.Layer):
     """Log-odds of two classes through a curve that never falls.
 
     The curve is made of lines between knots; before the first and behind the

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from moe_keras.errors import require
-from moe_keras.layers.input_checks import check_floats
+from moe_keras.layers.input_checks import ReadsOneTensor, check_floats
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.scaling import widen
@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 
 
 @register
-class PriorCorrection(keras.layers.Layer):
+class PriorCorrection(ReadsOneTensor, keras.layers.Layer):
     """log p'(c) = log p(c) + log(prior_c / train_prior_c), normalised.
 
     A model that was trained on rows of which a third was bad, or whose bad rows

@@ -6,14 +6,14 @@ import keras
 from keras import ops
 
 from moe_keras.errors import is_number, require
-from moe_keras.layers.input_checks import check_floats
+from moe_keras.layers.input_checks import ReadsOneTensor, check_floats
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.scaling import widen
 
 
 @register
-class TemperatureScaling(keras.layers.Layer):
+class TemperatureScaling(ReadsOneTensor, keras.layers.Layer):
     """y = x / T, in front of a softmax.
 
     T > 1 makes a model less sure, T < 1 more sure; which class is the likeliest

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require
+from moe_keras.layers.bank_list import read_banks
 from moe_keras.layers.calls import read_layers
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.keeping import serialize_kept
@@ -59,12 +60,8 @@ class AugmentedExperts(ExpertBank):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        require(
-            isinstance(experts, ExpertBank),
-            OWNER,
-            "`experts` must be a bank, such as ConvExpert.",
-            experts=experts,
-        )
+        such_as = "ConvExpert(32, num_experts=4)"
+        read_banks(OWNER, experts, such_as, single=True)
         for name, share in (("shift", shift), ("turn", turn)):
             rule = f"`{name}` must be in [0, 1]."
             require(0 <= share <= 1, OWNER, rule, **{name: share})

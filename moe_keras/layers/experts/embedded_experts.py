@@ -79,7 +79,9 @@ class EmbeddedExperts(WrappedBanks):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(experts, "SequenceConvExpert", **kwargs)
+        super().__init__(
+            experts, "SequenceConvExpert(32, num_experts=4)", **kwargs
+        )
         require(
             all(bank.reads_samples for bank in self.experts),
             OWNER,

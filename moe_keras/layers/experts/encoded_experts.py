@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from moe_keras.errors import require
+from moe_keras.layers.bank_list import EXAMPLE
 from moe_keras.layers.calls import call_with
 from moe_keras.layers.expert_bank import ExpertBank
 from moe_keras.layers.registration import register
@@ -58,7 +59,7 @@ class EncodedExperts(WrappedBanks):
     def __init__(
         self, experts: Any, encoding: keras.layers.Layer, **kwargs: Any
     ):
-        super().__init__(experts, "DenseExpert", autocast=False, **kwargs)
+        super().__init__(experts, EXAMPLE, autocast=False, **kwargs)
         require(
             isinstance(encoding, keras.layers.Layer),
             OWNER,

@@ -56,6 +56,8 @@ class ModelExpert(ExpertBank):
             "`model` must be a keras.Model.",
             model=model,
         )
+        if model.built:
+            _check_ends(model)
         super().__init__(1, **kwargs)
         self.model = model
         self.lora_rank = lora_rank
@@ -80,14 +82,7 @@ class ModelExpert(ExpertBank):
     def build_bank(self, row_shape: tuple[int | None, ...]) -> None:
         if not self.model.built:
             self.model.build((None, *row_shape))
-        require(
-            len(keras.tree.flatten(self.model.inputs)) == 1
-            and len(keras.tree.flatten(self.model.outputs)) == 1,
-            "ModelExpert",
-            "`model` must have one input and one output.",
-            inputs=self.model.inputs,
-            outputs=self.model.outputs,
-        )
+        _check_ends(self.model)
 
     def split_bank(self) -> list[Any]:
         return [self.model]
@@ -140,3 +135,21 @@ class ModelExpert(ExpertBank):
         config = dict(config)
         config["model"] = keras.saving.deserialize_keras_object(config["model"])
         return cls(**config)
+
+
+def _check_ends(model: keras.Model) -> None:
+    """Refuse a model that reads or returns several tensors."""
+    ends = [
+        keras.tree.flatten(getattr(model, end, None) or [])
+        for end in ("inputs", "outputs")
+    ]
+    names, outputs = ([tensor.name for tensor in end] for end in ends)
+    require(
+        # A model of a class of its own does not say.
+        len(names) <= 1 and len(outputs) <= 1,
+        "ModelExpert",
+        "`model` must have one input and one output: wrap one that joins its "
+        "inputs, or keras.Model(model.input, model.outputs[0]).",
+        inputs=names,
+        outputs=outputs,
+    )

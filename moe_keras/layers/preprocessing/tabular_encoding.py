@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers.input_checks import check_floats
+from moe_keras.layers.input_checks import ReadsOneTensor, check_floats
 from moe_keras.layers.preprocessing.row_layout import (
     RowLayout,
     name_features,
@@ -33,7 +33,7 @@ UNKNOWN = -1
 
 
 @register
-class TabularEncoding(keras.layers.Layer):
+class TabularEncoding(ReadsOneTensor, keras.layers.Layer):
     """Features of about 0 to 1 of a row of numbers and categories.
 
     A row has one float for each column, NaN where it is missing. Of a number

@@ -8,7 +8,11 @@ import numpy as np
 from keras import ops
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers.input_checks import check_identifiers, check_mask
+from moe_keras.layers.input_checks import (
+    ReadsOneTensor,
+    check_identifiers,
+    check_mask,
+)
 from moe_keras.layers.registration import register
 from moe_keras.ops.cost import Cost
 from moe_keras.ops.cost_rules import size_of
@@ -30,7 +34,7 @@ ALPHA = 1.0
 
 
 @register
-class TextFeatures(keras.layers.Layer):
+class TextFeatures(ReadsOneTensor, keras.layers.Layer):
     """Cheap features of texts, for a router.
 
     Of a text of n words, three statistics, all of them about 0 to 1:

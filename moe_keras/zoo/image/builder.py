@@ -1,5 +1,6 @@
 """The builder of image models: check, preprocess, grow a variant."""
 
+import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -146,6 +147,12 @@ def _defaults_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _brief(value: Any) -> Any:
+    """An array by its shape; anything else as it is."""
+    shape = getattr(value, "shape", None)
+    return value if shape is None else f"an array of shape {tuple(shape)}"
+
+
 def _check(
     input_shape: Sequence[int],
     num_classes: int,
@@ -153,15 +160,16 @@ def _check(
     augmentation: float,
     options: dict[str, Any],
 ) -> None:
+    listed = hasattr(input_shape, "__len__") and len(input_shape) == 3
     require(
-        len(input_shape) == 3
+        listed
         and all(map(is_count, input_shape))
         and min(input_shape[:2]) >= SMALLEST_SIDE
         and input_shape[2] in CHANNELS,
         OWNER,
         "`input_shape` must be (H, W, C) with H and W at least "
-        f"{SMALLEST_SIDE} and C in {CHANNELS}.",
-        input_shape=input_shape,
+        f"{SMALLEST_SIDE} and C in {CHANNELS}, such as (28, 28, 1).",
+        input_shape=input_shape if listed else _brief(input_shape),
     )
     require(
         is_count(num_classes) and num_classes > 1,
@@ -182,11 +190,15 @@ def _check(
         augmentation=augmentation,
     )
     known = _options_of(variant)
+    arguments = inspect.signature(build_image_moe).parameters
     for option in options:
+        near = difflib.get_close_matches(option, {*known, *arguments}, 1)
+        meant = f" Did you mean `{near[0]}`?" if near else ""
         require(
             option in known,
             OWNER,
-            f"variant {variant!r} has the options {', '.join(known)}.",
+            f"there is no argument of this name.{meant} Variant {variant!r} "
+            f"has the options {', '.join(known)}.",
             option=option,
         )
     require(

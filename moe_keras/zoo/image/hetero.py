@@ -165,7 +165,8 @@ def _check(
     require(
         isinstance(experts, Mapping) and len(experts) > 0,
         owner,
-        "`experts` must map kinds of experts to their numbers.",
+        "`experts` must map kinds of experts to their numbers, such as "
+        "{'conv': 4, 'recurrent': 2}.",
         experts=experts,
     )
     require(

@@ -267,4 +267,11 @@ def _check(schema: Any, num_classes: Any, experts: Any, forests: Any) -> None:
         "monotone columns are for two classes.",
         num_classes=num_classes,
     )
+    require(
+        isinstance(forests, Sequence) and not isinstance(forests, str),
+        OWNER,
+        "`forests` must be a list of fitted classifiers, such as "
+        "[HistGradientBoostingClassifier().fit(X, y)].",
+        forests=forests,
+    )
     check_kinds(experts, KINDS, GIVEN, OWNER, optional=bool(forests))
