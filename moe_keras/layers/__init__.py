@@ -42,6 +42,9 @@ from moe_keras.layers.experts.recurrent_expert import (
 from moe_keras.layers.experts.sequence_conv_expert import (
     SequenceConvExpert as SequenceConvExpert,
 )
+from moe_keras.layers.experts_in_service import (
+    experts_in_service as experts_in_service,
+)
 from moe_keras.layers.fusion.attention_fusion import (
     AttentionFusion as AttentionFusion,
 )

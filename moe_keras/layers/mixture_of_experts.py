@@ -21,6 +21,7 @@ from moe_keras.layers.dispatches import (
     find_dispatch,
     most_choices,
 )
+from moe_keras.layers.experts_in_service import mask_of
 from moe_keras.layers.fixed_arguments import FixedArguments
 from moe_keras.layers.fusion.weighted_fusion import WeightedFusion
 from moe_keras.layers.gate import Gate
@@ -91,8 +92,10 @@ class MixtureOfExperts(
     Call arguments:
         inputs: float `(B, ...)`, what the gate and all the banks read.
         mask: bool or None, padding; see `GatingLayer` and `RecurrentExpert`.
-        expert_mask: bool `(E,)` or None; experts that are False are out of
-            service, as if the layer had been built without them.
+        expert_mask: bool `(E,)`, or with leading axes of the gates in front, as
+            `(B, E)`, or None; experts that are False are out of service, as if
+            the layer had been built without them. In a functional model it can
+            be an input; see also `experts_in_service`.
         training: bool or None.
 
     Returns:
@@ -215,6 +218,8 @@ class MixtureOfExperts(
     ) -> Any:
         mask = carried_mask(inputs, mask)
         context = {"mask": mask, "training": training}
+        if expert_mask is None:
+            expert_mask = mask_of(self)
         require(
             expert_mask is None or isinstance(self.gate, Gate),
             OWNER,

@@ -9,6 +9,7 @@ from keras import ops
 
 from moe_keras.layers.counts import add_count
 from moe_keras.ops import service
+from moe_keras.ops.scaling import scale_to_sum
 
 # Of each batch's figures in the running means: the last ten or so batches.
 MOMENTUM = 0.9
@@ -90,7 +91,7 @@ class RoutingStats:
         total = ops.sum(gates, axis=-1, keepdims=True)
         # NaN is not above 0.
         real = total > 0
-        shares = ops.where(real, gates / ops.where(real, total, 1.0), 0.0)
+        shares = ops.where(real, scale_to_sum(gates), 0.0)
         chosen = ops.cast(shares > 0, "float32")
         load = ops.sum(chosen, axis=0)
         logs = ops.log(ops.where(shares > 0, shares, 1.0))
