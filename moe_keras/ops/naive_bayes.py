@@ -77,6 +77,11 @@ class PresenceCounts:
         """How many texts have been counted."""
         return int(self._texts.sum())
 
+    @property
+    def class_sizes(self) -> list[int]:
+        """How many texts of each class have been counted."""
+        return [int(size) for size in self._texts]
+
     def add(self, keys: Any, labels: Any = None) -> None:
         """Count the texts of a batch.
 

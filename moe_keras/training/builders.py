@@ -19,6 +19,7 @@ from moe_keras.zoo import (
     build_sentiment_moe,
 )
 from moe_keras.zoo.image.builder import VARIANTS as IMAGE_VARIANTS
+from moe_keras.zoo.sentiment.experts import with_thresholds
 
 if TYPE_CHECKING:
     from moe_keras.data import Dataset
@@ -112,14 +113,19 @@ def describe_build(
     Args:
         builder: a key of `BUILDERS`.
         arguments: of the builder, by name.
-        data: says the input's shape and the number of classes; its rows, which
-            a builder of texts reads, are left out.
+        data: says the input's shape and the number of classes, and what depends
+            on the number of texts; its rows, which a builder of texts reads,
+            are left out.
     """
     from_data = {
         argument: DATA_ARGUMENTS[argument](data)
         for argument in _told_by_data(builder)
         if argument not in _ROWS
     }
+    if builder == "sentiment":
+        arguments = with_thresholds(
+            arguments, data.train.labels, len(data.classes)
+        )
     return {"name": builder, "arguments": {**arguments, **from_data}}
 
 

@@ -90,7 +90,12 @@ def test_the_builder_is_told_without_the_texts(published):
     folder, _ = published
     told = json.loads((folder / "preset.json").read_text())["builder"]
     assert told["name"] == "sentiment"
-    assert told["arguments"] == {**ARGUMENTS, "num_classes": 2}
+    # With what the number of texts decides.
+    assert told["arguments"] == {
+        **ARGUMENTS,
+        "min_count": 1,
+        "num_classes": 2,
+    }
 
 
 def test_routing_latency_and_calibration_are_those_of_texts(published):

@@ -47,6 +47,29 @@ def test_what_is_in_enough_texts_is_known(min_texts, span):
     assert not numpy_of(layer.adjustments).any()
 
 
+@pytest.mark.parametrize(
+    ("small", "weighting", "min_texts"),
+    [
+        (20, "log_count_ratio", 2),
+        (14, "log_count_ratio", 3),
+        (6, "log_count_ratio", 5),
+        (6, "inverse_frequency", 2),
+    ],
+)
+def test_of_few_texts_rare_ngrams_are_known(small, weighting, min_texts):
+    """Fewer of them where a class is small: 20, 14 or 6 of 40 texts."""
+    ids, labels = texts(40), (np.arange(40) < small).astype("int32")
+    bags = [oracles_text.bag_of(text, 3) for text in ids]
+    layer = new(weighting=weighting)
+    layer.adapt(ids, labels)
+    assert known(layer) == frequent(bags, min_texts, 499)
+    # Each number gives other n-grams.
+    assert len({len(frequent(bags, n, 499)) for n in range(1, 7)}) == 6
+    # In batches the texts are as many.
+    layer.adapt([(ids[:9], labels[:9]), (ids[9:], labels[9:])])
+    assert known(layer) == frequent(bags, min_texts, 499)
+
+
 def test_of_more_than_fit_the_most_frequent_are_known():
     ids = texts(40)
     bags = [oracles_text.bag_of(text, 3) for text in ids]

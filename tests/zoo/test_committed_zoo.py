@@ -42,6 +42,15 @@ def faults_of(folder):
         yield "its card does not name the data"
 
 
+@pytest.mark.parametrize("name", ["imdb_moe", "imdb_sparse"])
+def test_recipes_of_texts_say_which_words_were_known(name):
+    """The defaults are others than those that the stored scores come from."""
+    recipe = load_recipe(ZOO / "sentiment" / name / "recipe.yaml")
+    arguments = recipe.builder.arguments
+    assert arguments["min_count"] == 5
+    assert {one["min_texts"] for one in arguments["experts"]["ngram"]} == {5}
+
+
 def size_of(zoo):
     return sum(p.stat().st_size for p in zoo.rglob("*") if p.is_file())
 

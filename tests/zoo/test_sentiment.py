@@ -161,6 +161,39 @@ def test_an_ngram_expert_knows_just_the_ngrams_of_the_texts():
     assert np.abs(numpy_of(bank(some))).max() > 0.1
 
 
+def test_of_few_texts_every_word_is_known_and_ngrams_of_two_texts():
+    texts, labels = reviews()
+    places = np.concatenate([np.flatnonzero(labels == k)[:60] for k in (0, 1)])
+    few, own = texts[places], labels[places]
+    model = build_sentiment_moe(few, own, experts={"ngram": 1})
+    clean, words = model.layers[1:3]
+    # Space is all that is left between words.
+    found = {
+        word for text in numpy_of(clean(few)) for word in text.decode().split()
+    }
+    assert set(words.vocabulary) == found
+    ids = numpy_of(ids_of(model, few))
+    known, counts = np.unique(
+        [key for text in ids for key in oracles_text.bag_of(text, 3)],
+        return_counts=True,
+    )
+    assert {1, 2} < set(counts)
+    (bank,) = model.get_layer("moe").experts
+    np.testing.assert_array_equal(bank.keys, [0, *known[counts >= 2]])
+
+
+def test_halves_of_characters_in_training_texts_are_spaces():
+    texts, labels = reviews()
+    broken = np.array([f"{text} \ud83d" for text in texts], dtype=object)
+    one, two = (
+        build(texts=some, labels=labels, experts={"ngram": 1})
+        for some in (texts, broken)
+    )
+    assert one.layers[2].vocabulary == two.layers[2].vocabulary
+    left, right = (model.get_layer("moe").experts[0] for model in (one, two))
+    np.testing.assert_array_equal(left.keys, numpy_of(right.keys))
+
+
 def test_three_classes():
     texts, labels = reviews()
     labels = (labels + np.char.count(texts.astype(str), "music") % 2) % 3

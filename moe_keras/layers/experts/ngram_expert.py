@@ -17,6 +17,7 @@ from moe_keras.ops.naive_bayes import (
     log_ratios,
 )
 from moe_keras.ops.ngrams import ngram_count, sum_over_root, take_rows
+from moe_keras.ops.rarity import usual_min_texts
 from moe_keras.ops.scaling import widen
 
 OWNER = "NGramExpert"
@@ -166,7 +167,7 @@ class NGramExpert(NGramBank):
         ids: Any,
         labels: Any = None,
         alpha: float = 1.0,
-        min_texts: int = 5,
+        min_texts: int | None = None,
     ) -> int:
         """Learn which n-grams there are, and count r; w becomes 0.
 
@@ -186,7 +187,9 @@ class NGramExpert(NGramBank):
                 without any.
             alpha: float > 0, the texts of each class that an n-gram is in, and
                 that there are, before the first is read.
-            min_texts: int > 0.
+            min_texts: int > 0 or None: 2 of fewer than 5,000 texts, 3 of fewer
+                than 20,000, else 5. For ratios, up to 5 of few texts too where
+                a class is small, see `moe_keras.ops.rarity`.
 
         Returns:
             How many n-grams are known.
@@ -203,12 +206,15 @@ class NGramExpert(NGramBank):
             folded=self.folded,
         )
         require(alpha > 0, OWNER, "`alpha` must be > 0.", alpha=alpha)
-        require_counts(OWNER, min_texts=min_texts)
+        if min_texts is not None:
+            require_counts(OWNER, min_texts=min_texts)
         is_ratio = self.weighting == "log_count_ratio"
         counts = PresenceCounts(self.output_units, needs_labels=is_ratio)
         for texts, classes in batches_of(ids, labels):
             read = self.read_keys(ops.convert_to_tensor(texts))
             counts.add(ops.convert_to_numpy(read), classes)
+        if min_texts is None:
+            min_texts = usual_min_texts(counts.class_sizes, self.weighting)
         keys, found = counts.frequent(min_texts, self.max_ngrams - 1)
         ratios = np.zeros(self.ratios.shape[1:])
         ratios[1 : 1 + len(keys)] = (

@@ -26,6 +26,17 @@ def import_tensorflow(owner: str) -> Any:
     return tensorflow
 
 
+def encode_text(text: str | bytes) -> bytes:
+    """UTF-8. Halves of surrogate pairs have none: cleaning makes them spaces.
+
+    Python's strings may hold such halves, as `json` and `errors=
+    "surrogateescape"` leave them; TensorFlow refuses them.
+    """
+    if isinstance(text, bytes):
+        return text
+    return text.encode(errors="surrogatepass")
+
+
 def check_text_shape(owner: str, shape: Any) -> None:
     """Refuse what is not `(B,)` or `(B, 1)`."""
     require(

@@ -1,13 +1,18 @@
 """A vocabulary from texts, and the two layers from texts to ids."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from moe_keras.errors import is_count, require
 from moe_keras.layers.preprocessing.text_cleaning import TextCleaning
-from moe_keras.layers.preprocessing.texts import import_tensorflow
+from moe_keras.layers.preprocessing.texts import (
+    encode_text,
+    import_tensorflow,
+)
 from moe_keras.layers.preprocessing.word_ids import RESERVED, WordIds
+from moe_keras.ops.rarity import usual_min_count
 
 OWNER = "text_vectorizer"
 _BATCH = 256
@@ -17,7 +22,7 @@ def text_vectorizer(
     texts: Any = None,
     vocabulary: Sequence[str] | None = None,
     max_tokens: int = 30_000,
-    min_count: int = 2,
+    min_count: int | None = None,
     max_length: int | None = 1_000,
     **cleaning: Any,
 ) -> tuple[TextCleaning, WordIds]:
@@ -31,9 +36,11 @@ def text_vectorizer(
         texts: to learn the vocabulary from: an iterable of `str` or UTF-8
             `bytes`, an array of them, or a `tf.data.Dataset` of texts or of
             batches of texts, without labels. Read once.
-        vocabulary: words, instead of `texts`.
+        vocabulary: words, instead of `texts`, as `TextCleaning` leaves them:
+            small letters, no accents. Of others a warning tells.
         max_tokens: int > 2, ids at most: padding, unknown words, vocabulary.
-        min_count: int > 0. Words of fewer texts are unknown words.
+        min_count: int > 0 or None. Words of fewer texts are unknown words. None
+            for 1 of fewer than 5,000 texts, else 2, see `moe_keras.ops.rarity`.
         max_length: int > 0 or None. Words of a text that are read.
         **cleaning: arguments of `TextCleaning`.
 
@@ -64,14 +71,16 @@ def text_vectorizer(
         max_tokens=max_tokens,
     )
     require(
-        is_count(min_count),
+        min_count is None or is_count(min_count),
         OWNER,
-        "`min_count` must be an integer above 0.",
+        "`min_count` must be an integer above 0, or None.",
         min_count=min_count,
     )
     clean = TextCleaning(**cleaning)
     if vocabulary is None:
-        counts = _count_texts(texts, clean, max_length)
+        counts, number = _count_texts(texts, clean, max_length)
+        if min_count is None:
+            min_count = usual_min_count(number)
         ranked = sorted(
             (-count, word)
             for word, count in counts.items()
@@ -91,23 +100,48 @@ def text_vectorizer(
         "`max_tokens`.",
         words=len(vocabulary),
     )
-    return clean, WordIds(vocabulary, max_length)
+    ids = WordIds(vocabulary, max_length)
+    if texts is None:
+        _warn_of_words_never_found(ids.vocabulary, clean)
+    return clean, ids
+
+
+def _warn_of_words_never_found(
+    words: Sequence[str], clean: TextCleaning
+) -> None:
+    """Words that no cleaned text holds: capitals, marks, more than a word."""
+    never = [
+        (word.decode(errors="replace"), found.decode().split())
+        for batch in _batches(map(encode_text, words))
+        for word, found in zip(batch, clean(batch).numpy(), strict=True)
+        if found.split() != [word]
+    ]
+    if never:
+        word, found = never[0]
+        warnings.warn(
+            f"{OWNER}: {len(never)} of the {len(words)} words of `vocabulary` "
+            "are never found, as texts are cleaned and split first: "
+            f"{word!r} becomes {found}.",
+            stacklevel=3,
+        )
 
 
 def _count_texts(
     texts: Any, clean: TextCleaning, max_length: int | None
-) -> Counter[str]:
-    """For each word, the number of texts that it is in."""
+) -> tuple[Counter[str], int]:
+    """For each word, the number of texts that it is in; and of all texts."""
     counts: Counter[str] = Counter()
+    number = 0
     for batch in _batches(_each(texts)):
         for text in clean(batch).numpy():
             words = text.decode().split(" ")[:max_length]
             counts.update(set(words))
+            number += 1
     del counts[""]
-    return counts
+    return counts, number
 
 
-def _each(texts: Any) -> Iterator[str | bytes]:
+def _each(texts: Any) -> Iterator[bytes]:
     tf = import_tensorflow(OWNER)
     one = isinstance(texts, str | bytes)
     require(
@@ -126,10 +160,10 @@ def _each(texts: Any) -> Iterator[str | bytes]:
                 "`texts` must hold str, bytes or tensors of texts.",
                 found=type(text).__name__,
             )
-            yield text
+            yield encode_text(text)
 
 
-def _batches(texts: Iterable[str | bytes]) -> Iterator[list[str | bytes]]:
+def _batches(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
     batch = []
     for text in texts:
         batch.append(text)

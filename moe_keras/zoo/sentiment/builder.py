@@ -1,7 +1,6 @@
 """The builder of sentiment models: words, experts, gate, calibration."""
 
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -27,9 +26,11 @@ from moe_keras.layers import (
     WordIds,
     text_vectorizer,
 )
+from moe_keras.layers.preprocessing.texts import encode_text
 from moe_keras.ops.word_vectors import cooccurrence_vectors
 from moe_keras.zoo.kinds import Experts, check_gate, check_kinds
 from moe_keras.zoo.sentiment.experts import (
+    DEFAULT_EXPERTS,
     GIVEN,
     KINDS,
     OWNER,
@@ -40,7 +41,6 @@ from moe_keras.zoo.sentiment.experts import (
 # Texts that are turned into ids at once, for the n-gram experts.
 BATCH_SIZE = 512
 WORD_VECTORS = ("random", "cooccurrence")
-DEFAULT_EXPERTS: Experts = MappingProxyType({"ngram": 1, "conv": 1})
 
 
 def build_sentiment_moe(
@@ -53,7 +53,7 @@ def build_sentiment_moe(
     gate: keras.layers.Layer | str | None = None,
     fusion: str = "logarithmic",
     max_tokens: int = 30_000,
-    min_count: int = 5,
+    min_count: int | None = None,
     max_length: int = 1_000,
     embedding_dim: int = 64,
     embedded_tokens: int = 20_000,
@@ -104,7 +104,9 @@ def build_sentiment_moe(
         fusion: `"logarithmic"` or `"linear"`: whether the experts' logits or
             their probabilities are averaged; see `LogitFusion`.
         max_tokens: int > 2. Ids of words at most.
-        min_count: int > 0. Words of fewer texts are unknown words.
+        min_count: int > 0 or None. Words of fewer texts are unknown words. None
+            for a number that depends on how many texts there are, see
+            `text_vectorizer`.
         max_length: int > 0. Words of a text that are read.
         embedding_dim: int > 0. Width of the word vectors.
         embedded_tokens: int > 1. Ids with a vector of their own, those of the
@@ -283,6 +285,7 @@ def _ids_of(
     batches = []
     for start in range(0, len(texts), BATCH_SIZE):
         place = slice(start, start + BATCH_SIZE)
-        found = keras.ops.convert_to_numpy(words(clean(texts[place])))
+        encoded = list(map(encode_text, texts[place]))
+        found = keras.ops.convert_to_numpy(words(clean(encoded)))
         batches.append((found, None if labels is None else labels[place]))
     return batches

@@ -1,6 +1,7 @@
 """The experts of a sentiment model, by kind, from plain arguments."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from moe_keras.layers import (
     RecurrentExpert,
     SequenceConvExpert,
 )
+from moe_keras.ops.rarity import usual_min_count, usual_min_texts
 from moe_keras.zoo.kinds import Experts
 
 OWNER = "build_sentiment_moe"
+DEFAULT_EXPERTS: Experts = MappingProxyType({"ngram": 1, "conv": 1})
 # Of those that read word vectors, the class and what it is told besides.
 READERS: dict[str, tuple[type[ExpertBank], dict[str, Any]]] = {
     "conv": (
@@ -77,6 +80,37 @@ def make_banks(
     if readers:
         banks.insert(place or 0, embed(readers))
     return banks
+
+
+def with_thresholds(
+    arguments: Mapping[str, Any], labels: np.ndarray, num_classes: int
+) -> dict[str, Any]:
+    """A builder's arguments, with what the number of texts decides written out.
+
+    So that what a preset says of its builder holds for other texts too.
+
+    Args:
+        arguments: of `build_sentiment_moe`, by name.
+        labels: int `(N,)` in 0..C-1, the classes of its texts.
+        num_classes: int > 1. C.
+
+    Returns:
+        The arguments, `min_count` among them, and `min_texts` among those of
+        each n-gram expert.
+    """
+    found = dict(arguments)
+    if found.get("vocabulary") is None and found.get("min_count") is None:
+        found["min_count"] = usual_min_count(len(labels))
+    experts = dict(found.get("experts", DEFAULT_EXPERTS))
+    if "ngram" in experts:
+        sizes = np.bincount(labels, minlength=num_classes).tolist()
+        experts["ngram"] = [
+            {**one, "min_texts": one.get("min_texts") or usual}
+            for one in _arguments(experts["ngram"])
+            for usual in [usual_min_texts(sizes, one.get("weighting"))]
+        ]
+        found["experts"] = experts
+    return found
 
 
 def _arguments(

@@ -1,5 +1,6 @@
 """Words to ids, and vocabularies that are learned."""
 
+import json
 from collections import Counter
 
 import keras
@@ -79,6 +80,55 @@ def test_a_vocabulary_counts_texts_and_breaks_ties_by_the_letter():
     np.testing.assert_array_equal(
         ids(clean(["GOOD <b>film</b>?"])), [[4, 3, 1]]
     )
+
+
+@only_tensorflow
+def test_the_fewer_the_texts_the_rarer_a_word_may_be():
+    rare = ["once", "twice", "twice"]
+    for size, expected in (
+        (9, {"once", "twice", "all"}),
+        (4_999, {"once", "twice", "all"}),
+        (5_000, {"twice", "all"}),
+    ):
+        # Not all of them can be counted before they are read.
+        texts = iter([*rare, *["all"] * (size - len(rare))])
+        _, ids = text_vectorizer(texts)
+        assert set(ids.vocabulary) == expected
+    # What is said holds, however few there are.
+    _, ids = text_vectorizer(rare, min_count=2)
+    assert set(ids.vocabulary) == {"twice"}
+
+
+@only_tensorflow
+def test_halves_of_characters_are_no_error():
+    """As `json` leaves them of a broken emoji, and `surrogateescape` of bytes.
+
+    They are what broken bytes are: a space.
+    """
+    half, escaped = json.loads('"good\\ud83d film"'), "good\udcff film"
+    for text in (half, escaped):
+        _, ids = text_vectorizer([text, np.str_(text)])
+        assert ids.vocabulary == ("film", "good")
+
+
+@only_tensorflow
+def test_words_of_a_vocabulary_that_no_text_holds_are_told():
+    words = ["good", "Film", "a film", "n't", "café", "don't"]
+    message = (
+        "text_vectorizer: 4 of the 6 words of `vocabulary` are never found, as "
+        r"texts are cleaned and split first: 'Film' becomes \['film'\]\."
+    )
+    with pytest.warns(UserWarning, match=message) as told:
+        text_vectorizer(vocabulary=words)
+    assert [one.filename for one in told] == [__file__]
+    with pytest.warns(UserWarning, match=r"'a film' becomes \['a', 'film'\]"):
+        text_vectorizer(vocabulary=["a film"])
+    # Those of another vectorizer are found, marks too where they are kept.
+    _, learned = text_vectorizer(["Don't! A café, good?"])
+    text_vectorizer(vocabulary=learned.vocabulary)
+    text_vectorizer(vocabulary=["good", ","], punctuation="keep")
+    with pytest.warns(UserWarning, match=r"1 of the 2 words.*',' becomes \[\]"):
+        text_vectorizer(vocabulary=["good", ","])
 
 
 @only_tensorflow
@@ -174,7 +224,10 @@ def test_bad_arguments_of_ids_are_named(options, message):
     [
         ({}, "either `texts` or `vocabulary`"),
         ({"texts": ["a"], "vocabulary": ["a"]}, "either `texts` or"),
-        ({"texts": ["a", "b"]}, "no word is in 2 .*different_words=2"),
+        (
+            {"texts": ["a", "b"], "min_count": 2},
+            "no word is in 2 .*different_words=2",
+        ),
         ({"texts": ["a"], "max_tokens": 2}, "max_tokens=2"),
         ({"texts": ["a"], "min_count": 0}, "min_count=0"),
         ({"texts": "a film"}, "must be an iterable of texts.*'a film'"),
