@@ -113,7 +113,7 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
             with start():
                 from moe_keras import prediction
                 from moe_keras.prediction import report
-                from moe_keras.training.checkpoint import write_file
+                from moe_keras.storage import write_file
             trained = prediction.load_trained(model, "predict")
             options = {
                 "id_column": id_column,

@@ -16,6 +16,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Low to high. Folders of one rank do not import each other.
 RANKS = [
     {"errors", "quiet", "saved_names", "_version"},
+    {"storage"},
     {"ops.kernels"},
     {"ops"},
     {"forests"},

@@ -8,8 +8,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from moe_keras.runner.files import read_json
 from moe_keras.runner.metrics import mean_and_sd, metrics_of
+from moe_keras.storage import read_json, write_text
 from moe_keras.training import load_recipe
 
 RECIPE, RESULTS, CARD = "recipe.yaml", "results.json", "card.md"
@@ -29,7 +29,7 @@ def write_card(folder: Path | str) -> str:
         The card's text.
     """
     text = make_card(Path(folder))
-    (Path(folder) / CARD).write_text(text, encoding="utf-8")
+    write_text(Path(folder) / CARD, text)
     return text
 
 

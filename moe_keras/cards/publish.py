@@ -25,16 +25,11 @@ from moe_keras.insight import (
     reliability,
 )
 from moe_keras.runner.data import data_at, load_data
-from moe_keras.runner.files import (
-    MODEL,
-    RESULT,
-    read_json,
-    read_model,
-    write_json,
-)
+from moe_keras.runner.files import MODEL, RESULT, read_model
 from moe_keras.runner.latency import served_speed
 from moe_keras.runner.metrics import metrics_of
 from moe_keras.runner.scoring import predict, scores_of
+from moe_keras.storage import read_json, write_json, write_picture
 from moe_keras.training import Recipe
 from moe_keras.training.builders import describe_build, read_schema
 from moe_keras.zoo import from_preset, save_preset
@@ -282,7 +277,7 @@ def _draw(
     folder: Path, results: dict[str, Any], shown: Any, names: tuple[str, str]
 ) -> None:
     def save(figure: Figure, name: str) -> None:
-        figure.savefig(folder / name, dpi=80)
+        write_picture(folder / name, figure, 80)
 
     save(plot_calibration(shown, *names), CALIBRATION)
     last = list(results["routing"].values())[-1] if results["routing"] else None

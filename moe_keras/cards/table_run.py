@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from moe_keras.errors import either
 from moe_keras.export import export_saved_model
 from moe_keras.runner import train_recipe
 from moe_keras.runner.files import MODEL
+from moe_keras.storage import new_folder, write_file, write_text
 from moe_keras.training import Recipe, load_recipe
 from moe_keras.training.recipe_file import FILE_NAME
 from moe_keras.training.table_recipe import make_table_recipe
@@ -93,7 +93,7 @@ def train_table(
         # What its reader has changed counts.
         recipe = load_recipe(file)
     else:
-        file.write_text(recipe.to_yaml(), encoding="utf-8")
+        write_text(file, recipe.to_yaml())
     for fold in recipe.seeds:
         train_recipe(recipe, fold, folder / "runs", console=console)
     console.print(f"{folder}: comparing with other models takes minutes")
@@ -110,6 +110,9 @@ def train_table(
     console.print(f"{folder}: training on all rows")
     whole = recipe.model_copy(update={"folds": None})
     done = train_recipe(whole, 0, folder / "runs" / "all_rows", console=console)
-    shutil.copyfile(done.folder / MODEL, folder / MODEL)
-    export_saved_model(done.load(), folder / "saved_model")
+    model = done.load()
+    with new_folder(folder / "saved_model") as draft:
+        export_saved_model(model, draft)
+    # The last to be written: where it is, all of the folder is done.
+    write_file(folder / MODEL, (done.folder / MODEL).read_bytes())
     return TableRun(folder, recipe, comparison)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from moe_keras.cards.card import CARD, RESULTS, score_table, write_card
-from moe_keras.runner.files import read_json
 from moe_keras.runner.metrics import metrics_of
+from moe_keras.storage import read_json, write_text
 
 BEGIN, END = "<!-- zoo table -->", "<!-- end of zoo table -->"
 
@@ -30,7 +30,7 @@ def write_cards(zoo: Path | str, pages: Iterable[Path] = ()) -> list[Path]:
         written.append(folder / CARD)
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        page.write_text(fill_table(text, zoo_table(zoo)), encoding="utf-8")
+        write_text(page, fill_table(text, zoo_table(zoo)))
         written.append(page)
     return written
 

@@ -1,6 +1,5 @@
 """The demo's steps, in order: train, report, save, export, serve."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,12 @@ from moe_keras.insight import (
     expert_names,
     plot_history,
     plot_routing,
+)
+from moe_keras.storage import (
+    write_json,
+    write_model,
+    write_picture,
+    write_text,
 )
 
 EPOCHS = 60
@@ -71,7 +76,7 @@ def run_demo(
     )
     results = list(run_contest(data, seeds, epochs, console))
     rows = [result.row() for result in results]
-    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(out / "results.json", rows)
     console.print(report.terminal_table(results))
     console.print(report.verdict(results))
 
@@ -83,16 +88,15 @@ def run_demo(
     ((gate, gates),) = collect_gates(mixture, data.test.inputs).items()
     names = expert_names(mixture)[gate]
     routing = expert_by_class(gates, data.test.labels, len(data.classes))
-    plot_routing(routing, names, data.classes).savefig(
-        out / "experts_by_class.png", dpi=120
-    )
+    picture = plot_routing(routing, names, data.classes)
+    write_picture(out / "experts_by_class.png", picture, 120)
     histories = {
         result.contestant: result.history
         for result in results[: len(CONTESTANTS)]
     }
-    plot_history(histories).savefig(out / "training_curves.png", dpi=120)
+    write_picture(out / "training_curves.png", plot_history(histories), 120)
 
-    mixture.save(out / "model.keras")
+    write_model(out / "model.keras", mixture)
     console.print(
         "Exporting, and loading the export where Keras cannot be imported ..."
     )
@@ -101,11 +105,10 @@ def run_demo(
         f"SavedModel = Keras: largest difference over {len(data.test)} test "
         f"images is {difference:.1e}."
     )
-    (out / "report.md").write_text(
-        report.markdown_report(
-            results, data, epochs, names, routing, difference
-        )
+    page = report.markdown_report(
+        results, data, epochs, names, routing, difference
     )
+    write_text(out / "report.md", page)
     console.print(f"Read [bold]{out / 'report.md'}[/bold]")
     return results
 

@@ -31,7 +31,7 @@ from moe_keras.prediction.score_rows import (
 )
 from moe_keras.prediction.table_reader import OWNER
 from moe_keras.prediction.trained import as_trained
-from moe_keras.training.checkpoint import write_parts
+from moe_keras.storage import write_parts
 
 ENDINGS = (".csv", ".json")
 

@@ -1,22 +1,22 @@
 """What a run leaves in its folder, written whole or not at all."""
 
-import io
-import json
-import os
-import zipfile
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from moe_keras.training.checkpoint import write_file
+from moe_keras import storage
+from moe_keras.storage import DamagedFile, read_json
 
 MODEL = "model.keras"
 HISTORY = "history.json"
 # The last to be written: where it is, the run is done.
 RESULT = "result.json"
+SUMS = "SHA256SUMS"
 CHECKPOINTS = "checkpoints"
 # What the experts of a run said of its training rows, out of fold.
 OPINIONS = "opinions.npz"
@@ -28,21 +28,36 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OSError: when it cannot be written; what was there stays.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    _write(path, text.encode())
+    with _goes_on(path):
+        storage.write_json(path, value)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def finish(folder: Path, result: dict[str, Any]) -> None:
+    """Write a run's `result.json`, when all its other files are there.
+
+    Before it comes a list of what they must be, which `sha256sum --check`
+    reads too.
 
     Raises:
-        ValueError: when it holds none.
-        OSError: when it cannot be read.
+        OSError: when they cannot be written.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    text = storage.as_json(result)
+    sums = {
+        name: digest((folder / name).read_bytes())
+        for name in (MODEL, HISTORY, OPINIONS)
+        if (folder / name).exists()
+    }
+    sums[RESULT] = digest(text.encode())
+    lines = (f"{value}  {name}\n" for name, value in sums.items())
+    with _goes_on(folder / SUMS):
+        storage.write_text(folder / SUMS, "".join(lines))
+    with _goes_on(folder / RESULT):
+        storage.write_text(folder / RESULT, text)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run is done."""
+    return (folder / RESULT).exists()
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -52,10 +67,44 @@ def read_result(folder: Path) -> dict[str, Any]:
         ValueError: when it is not what `train_recipe` writes.
         OSError: when it cannot be read.
     """
-    result = read_json(folder / RESULT)
+    path = folder / RESULT
+    check_sum(path)
+    result = read_json(path)
     if not isinstance(result, dict) or "training" not in result:
-        raise ValueError(f"{folder / RESULT} is not the result of a training")
+        raise DamagedFile(f"{path} is not the result of a training")
     return result
+
+
+def read_history(folder: Path) -> dict[str, list[Any]]:
+    """A run's `history.json`; see `read_result`."""
+    check_sum(folder / HISTORY)
+    history: dict[str, list[Any]] = read_json(folder / HISTORY)
+    return history
+
+
+def check_sum(path: Path) -> None:
+    """Refuse a file of a run that is not what the training has written.
+
+    Runs of earlier versions have no list of sums, and are taken as they are.
+
+    Raises:
+        DamagedFile: when it is another; it says what to do.
+    """
+    sums = path.parent / SUMS
+    if not sums.is_file() or not path.is_file():
+        return
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        value, _, name = line.partition("  ")
+        if name == path.name and value != digest(path.read_bytes()):
+            raise DamagedFile(
+                f"{path} is not what the training has written: its sum is not "
+                f"that of {SUMS}; remove {path.parent}, and train again"
+            )
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_model(path: Path, model: keras.Model) -> None:
@@ -64,15 +113,8 @@ def write_model(path: Path, model: keras.Model) -> None:
     Raises:
         OSError: when it cannot be written; what was there stays.
     """
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        model.save(draft)
-        content = draft.read_bytes()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        draft.unlink(missing_ok=True)
-    _write(path, content)
+    with _goes_on(path):
+        storage.write_model(path, model)
 
 
 def read_model(path: Path) -> keras.Model:
@@ -84,10 +126,12 @@ def read_model(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such model")
+    check_sum(path)
     try:
+        storage.check_archive(path)
         return keras.saving.load_model(path)
     except Exception as error:
-        # Zip, HDF5 and Keras each have errors of their own for broken files.
+        # HDF5 and Keras each have errors of their own for what is no model.
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
             f"{path} cannot be read as a Keras model: {lines[0]}"
@@ -100,34 +144,28 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         OSError: when they cannot be written; what was there stays.
     """
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    _write(path, content.getvalue())
+    with _goes_on(path):
+        storage.write_file(path, storage.pack_arrays(arrays, compress=True))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a file.
+    """Read the arrays of a run's file.
 
     Raises:
-        ValueError: when it holds none.
+        DamagedFile: when they are not what was written.
         OSError: when it cannot be read.
     """
-    try:
-        with path.open("rb") as opened, np.load(opened) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} holds no arrays: {error}") from None
+    check_sum(path)
+    return storage.read_arrays(path)
 
 
-def _write(path: Path, content: bytes) -> None:
+@contextmanager
+def _goes_on(path: Path) -> Iterator[None]:
+    """Errors say what is left of the run."""
     try:
-        write_file(path, content)
+        yield
     except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> OSError:
-    return OSError(
-        f"cannot write {path}: {error.strerror or error}; the last checkpoint "
-        "is intact, and the same command goes on from there"
-    )
+        raise OSError(
+            f"cannot write {path}: {error.strerror or error}; the last "
+            "checkpoint is intact, and the same command goes on from there"
+        ) from error

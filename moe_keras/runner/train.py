@@ -18,7 +18,9 @@ from moe_keras.runner.files import (
     MODEL,
     OPINIONS,
     RESULT,
-    read_json,
+    finish,
+    is_finished,
+    read_history,
     read_model,
     read_result,
     write_arrays,
@@ -267,14 +269,14 @@ def _finish(
     compile_for_use(model)
     write_model(run.folder / MODEL, model)
     write_json(run.folder / HISTORY, record.history)
-    write_json(run.folder / RESULT, result)
+    finish(run.folder, result)
     remove_checkpoints(run.folder / CHECKPOINTS)
     return TrainedModel(run.folder, result, record.history)
 
 
 def _finished(run: Run) -> TrainedModel | None:
     """What is in the run's folder, if it is done."""
-    if not (run.folder / RESULT).exists():
+    if not is_finished(run.folder):
         return None
     result = read_result(run.folder)
     different = different_keys(result["training"], run.identity)
@@ -287,5 +289,4 @@ def _finished(run: Run) -> TrainedModel | None:
     )
     # A kill may have come between the last file and their removal.
     remove_checkpoints(run.folder / CHECKPOINTS)
-    history = read_json(run.folder / HISTORY)
-    return TrainedModel(run.folder, result, history)
+    return TrainedModel(run.folder, result, read_history(run.folder))

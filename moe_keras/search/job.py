@@ -7,7 +7,6 @@ from typing import Any
 
 from moe_keras.data import Dataset
 from moe_keras.errors import require, require_counts
-from moe_keras.runner.files import read_json, write_json
 from moe_keras.runner.plan import SPLITS, digest
 from moe_keras.search.budget import Budget
 from moe_keras.search.hypermodels import HYPERMODELS, MoEHyperModel
@@ -15,6 +14,7 @@ from moe_keras.search.hypermodels.space import Value
 from moe_keras.search.oracles import METHODS, OWNER, make_oracle
 from moe_keras.search.trials import OBJECTIVES, read_trials
 from moe_keras.search.tuner import MoETuner, Watch
+from moe_keras.storage import read_json, write_json
 from moe_keras.training.keep_state import different_keys
 from moe_keras.training.recipe import Recipe
 

@@ -16,7 +16,7 @@ import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
 from moe_keras.errors import require
-from moe_keras.runner.files import write_json
+from moe_keras.storage import write_json
 
 OWNER = "tune"
 # Draws in a row that are all refused, after which a search ends.

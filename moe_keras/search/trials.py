@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from moe_keras.runner.files import read_json
 from moe_keras.search.budget import Budget, ModelCost
+from moe_keras.storage import read_json
 from moe_keras.training.recipe import Recipe
 
 OUTCOME = "outcome.json"

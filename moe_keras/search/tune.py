@@ -12,10 +12,15 @@ from rich.console import Console
 
 from moe_keras.data import Dataset, load_dataset
 from moe_keras.errors import require, require_counts
-from moe_keras.runner.files import read_json, write_json
 from moe_keras.search.budget import Budget
 from moe_keras.search.subset import limit_training_rows
 from moe_keras.search.trials import SearchResult, Trial
+from moe_keras.storage import (
+    read_json,
+    write_json,
+    write_picture,
+    write_text,
+)
 from moe_keras.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -281,6 +286,6 @@ def write_result(result: SearchResult) -> None:
         for trial in result.trials
     ]
     write_json(result.folder / TABLE, rows)
-    result.plot().savefig(result.folder / PICTURE, dpi=150)
+    write_picture(result.folder / PICTURE, result.plot(), 150)
     if result.recipe is not None:
-        (result.folder / RECIPE).write_text(result.recipe.to_yaml())
+        write_text(result.folder / RECIPE, result.recipe.to_yaml())

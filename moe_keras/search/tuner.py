@@ -12,8 +12,8 @@ import keras
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from moe_keras.runner.files import write_json
 from moe_keras.search.trials import OUTCOME
+from moe_keras.storage import write_json
 
 SCORES = ("accuracy", "log_loss", "ece")
 # Between two questions of a worker, or it would ask without a pause while it

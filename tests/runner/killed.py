@@ -13,7 +13,6 @@ import keras
 
 import moe_keras.runner
 from moe_keras.cli import app
-from moe_keras.training import checkpoint
 
 
 def kill():
@@ -46,7 +45,7 @@ def kill_in_save(epoch):
             kill()
         fsync(handle)
 
-    checkpoint.os.fsync = stop_in_the_middle
+    os.fsync = stop_in_the_middle
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def run(tmp_path_factory):
         # Neither for training nor for the result is the test split read.
         patch.setattr(runner_data, "load_dataset", load_blind)
         with pytest.MonkeyPatch.context() as kill:
-            kill.setattr(runner_train, "write_json", interrupt)
+            kill.setattr(runner_train, "finish", interrupt)
             with pytest.raises(Interruption):
                 train(folder)
         assert not (folder / "3" / "result.json").exists()

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import warnings
 
 import numpy as np
 import pytest
@@ -14,8 +15,6 @@ from moe_keras.training.checkpoint import (
     find_checkpoints,
     read_checkpoint,
     write_checkpoint,
-    write_file,
-    write_parts,
 )
 
 
@@ -83,41 +82,6 @@ def test_a_full_disk_from_the_start(tmp_path):
         write_checkpoint(tmp_path, some(1, size=10_000))
 
 
-def test_a_file_is_whole_before_it_has_its_name(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_file(path, b"old")
-    seen = []
-    replace = os.replace
-
-    def look(source, target):
-        seen.append((source.read_bytes(), target.read_bytes()))
-        replace(source, target)
-
-    monkeypatch.setattr(checkpoint.os, "replace", look)
-    write_file(path, b"new")
-    assert seen == [(b"new", b"old")]
-    assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_parts_are_a_file_when_the_last_is_there(tmp_path):
-    path = tmp_path / "folder" / "file"
-
-    def parts(fails):
-        yield b"one "
-        (draft,) = path.parent.glob("*.part")
-        assert draft.read_bytes() == b"one "
-        if fails:
-            raise KeyboardInterrupt
-        yield b"two"
-
-    with pytest.raises(KeyboardInterrupt):
-        write_parts(path, parts(True))
-    assert os.listdir(path.parent) == []
-    write_parts(path, parts(False))
-    assert path.read_bytes() == b"one two"
-
-
 def test_drafts_are_removed_with_the_checkpoints(tmp_path):
     write_checkpoint(tmp_path, some(1))
     (tmp_path / ".epoch-000002.npz.17.part").write_bytes(b"half")
@@ -125,3 +89,71 @@ def test_drafts_are_removed_with_the_checkpoints(tmp_path):
     checkpoint.remove_checkpoints(tmp_path)
     assert os.listdir(tmp_path) == ["notes.txt"]
     checkpoint.remove_checkpoints(tmp_path / "none")
+
+
+def flipped(content, place, bit):
+    return (
+        content[:place]
+        + bytes([content[place] ^ 1 << bit])
+        + content[place + 1 :]
+    )
+
+
+def assert_no_damage_counts(tmp_path, places):
+    """With any bit flipped: the same checkpoint, or the older one, and said."""
+    older, newer = some(1, size=5), some(2, size=5)
+    for one in (older, newer):
+        write_checkpoint(tmp_path, one)
+    path = find_checkpoints(tmp_path)[-1]
+    content = path.read_bytes()
+    fallen_back = 0
+    for place, bit in places(len(content)):
+        path.write_bytes(flipped(content, place, bit))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = read_checkpoint(tmp_path)
+        assert_equal(found, older if caught else newer)
+        if caught:
+            text = str(caught[0].message)
+            assert text.startswith(f"{path} is damaged: ")
+            assert text.endswith("the older epoch-000001.npz is read instead")
+        fallen_back += bool(caught)
+    assert fallen_back > len(places(len(content))) / 2
+
+
+def test_a_flipped_bit_in_some_places(tmp_path):
+    def every_third(size):
+        return [(place, place % 8) for place in range(0, size, 3)]
+
+    assert_no_damage_counts(tmp_path, every_third)
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_in_any_place(tmp_path):
+    def all_of(size):
+        return [(place, bit) for place in range(size) for bit in range(8)]
+
+    assert_no_damage_counts(tmp_path, all_of)
+
+
+def test_a_checkpoint_that_is_cut_short(tmp_path):
+    for epoch in (1, 2):
+        write_checkpoint(tmp_path, some(epoch, size=5))
+    path = find_checkpoints(tmp_path)[-1]
+    content = path.read_bytes()
+    for size in range(0, len(content), 97):
+        path.write_bytes(content[:size])
+        with pytest.warns(UserWarning, match="000001.npz is read instead"):
+            assert_equal(read_checkpoint(tmp_path), some(1, size=5))
+
+
+def test_both_checkpoints_damaged_are_refused(tmp_path):
+    for epoch in (1, 2):
+        write_checkpoint(tmp_path, some(epoch))
+    first, second = find_checkpoints(tmp_path)
+    first.write_bytes(b"")
+    np.savez(second, a=np.ones(3))
+    with pytest.raises(CheckpointError, match="start afresh, or remove") as e:
+        read_checkpoint(tmp_path)
+    assert f"{first} is damaged" in str(e.value)
+    assert f"{second} is no checkpoint" in str(e.value)

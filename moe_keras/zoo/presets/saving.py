@@ -12,6 +12,7 @@ import numpy as np
 from moe_keras._version import __version__
 from moe_keras.errors import require
 from moe_keras.ops.cost import count_multiply_adds
+from moe_keras.storage import write_file, write_text
 from moe_keras.zoo.presets.architecture import (
     pack_architecture,
     same_architecture,
@@ -94,10 +95,9 @@ def save_preset(
         files={name: FileInfo.of(data) for name, data in contents.items()},
     )
     check_info(info, OWNER)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    (folder / INFO_FILE).write_bytes(info.to_json().encode())
+        write_file(folder / name, content)
+    write_text(folder / INFO_FILE, info.to_json())
     return _verify(model, folder)
 
 
