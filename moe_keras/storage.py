@@ -150,7 +150,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         what was at `path` stays.
     """
     draft = draft_of(path)
-    before = draft.with_name(f".{path.name}.{os.getpid()}.old.part")
+    before = draft.with_name(f".{path.name}.old.{os.getpid()}.part")
     try:
         yield draft
         with _named(path):
@@ -175,10 +175,25 @@ def draft_of(path: Path) -> Path:
 def remove_drafts(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder."""
     for draft in folder.glob(".*.part"):
+        if _is_running(draft.name.removesuffix(".part").rpartition(".")[2]):
+            continue
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
             draft.unlink(missing_ok=True)
+
+
+def _is_running(pid: str) -> bool:
+    """Whether there is a process of this number; True where nobody can say."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_json(path: Path) -> Any:

@@ -17,6 +17,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 RANKS = [
     {"errors", "quiet", "saved_names", "_version"},
     {"storage"},
+    {"one_writer"},
     {"ops.kernels"},
     {"ops"},
     {"forests"},

@@ -47,6 +47,8 @@ WRITERS = {
     *("save_weights", "to_csv", "to_parquet", "copyfile", "copytree"),
 }
 MOVERS = {"copy", "copy2", "move", "replace", "rename"}
+# No process has this number.
+DEAD = 99_999_999
 MODES = {"w", "wb", "a", "ab", "x", "xb", "r+", "rb+", "r+b"}
 # Of other things than files.
 HARMLESS = {"storage", "dataclasses", "weight_file"}
@@ -230,9 +232,9 @@ def test_a_folder_takes_its_place_when_it_is_whole(tmp_path):
 
 
 def test_drafts_of_the_killed_are_removed(tmp_path):
-    (tmp_path / ".a.json.17.part").write_text("half")
-    (tmp_path / ".model.keras.17.part").mkdir()
-    (tmp_path / ".model.keras.17.part" / "model.keras").write_text("half")
+    (tmp_path / f".a.json.{DEAD}.part").write_text("half")
+    (tmp_path / f".model.keras.{DEAD}.part").mkdir()
+    (tmp_path / f".model.keras.{DEAD}.part" / "model.keras").write_text("half")
     (tmp_path / "my.part").write_text("mine")
     remove_drafts(tmp_path)
     assert os.listdir(tmp_path) == ["my.part"]

@@ -8,10 +8,14 @@ from typing import Any
 import jinja2
 import yaml
 
+from moe_keras.runner.files import digest
 from moe_keras.runner.metrics import mean_and_sd, metrics_of
-from moe_keras.storage import read_json, write_text
-from moe_keras.training import load_recipe
+from moe_keras.storage import DamagedFile, read_json, write_text
+from moe_keras.training import Recipe, load_recipe
+from moe_keras.training.identity import require_same
+from moe_keras.zoo.presets.info import INFO_FILE
 
+OWNER = "write_card"
 RECIPE, RESULTS, CARD = "recipe.yaml", "results.json", "card.md"
 # A difference that chance alone would show in one comparison of twenty.
 SIGNIFICANT = 0.05
@@ -27,6 +31,9 @@ def write_card(folder: Path | str) -> str:
 
     Returns:
         The card's text.
+
+    Raises:
+        ValueError: when the results are of another recipe, or damaged.
     """
     text = make_card(Path(folder))
     write_text(Path(folder) / CARD, text)
@@ -37,6 +44,7 @@ def make_card(folder: Path) -> str:
     """The card's text, Markdown."""
     recipe = load_recipe(folder / RECIPE)
     results = read_json(folder / RESULTS)
+    _check_results(folder, recipe, results)
     source = importlib.resources.files("moe_keras.cards") / "card.md.jinja"
     environment = jinja2.Environment(
         trim_blocks=True,
@@ -61,6 +69,24 @@ def make_card(folder: Path) -> str:
         latencies=latencies(results),
         machine=machine_of(results),
     )
+
+
+def _check_results(folder: Path, recipe: Recipe, results: Any) -> None:
+    """Refuse results of another recipe, or of another preset.
+
+    Those of earlier versions do not say whose they are.
+    """
+    if not isinstance(results, dict) or "test" not in results:
+        raise DamagedFile(f"{folder / RESULTS} holds no results")
+    rule = "the results are not of what is there: publish it again."
+    if "training" in results:
+        now = recipe.training_facts()
+        require_same(OWNER, folder, results["training"], now, rule)
+    preset = folder / INFO_FILE
+    if "preset_sha256" in results and preset.is_file():
+        there = {"preset.json": results["preset_sha256"]}
+        now = {"preset.json": digest(preset.read_bytes())}
+        require_same(OWNER, folder, there, now, rule)
 
 
 def score_table(results: dict[str, Any]) -> list[dict[str, Any]]:

@@ -85,7 +85,8 @@ def compare_recipe(
 
     Raises:
         FileNotFoundError: when the model itself has not been trained.
-        ValueError: for a split that the data do not have.
+        ValueError: for a split that the data do not have, and for runs of
+            another recipe or other data.
     """
     folder = Path(out or Path("runs", recipe.name))
     judged = list(Judge(recipe, folder, split, data_dir).all())

@@ -25,10 +25,13 @@ from moe_keras.runner.files import (
 )
 from moe_keras.runner.latency import single_rows, time_calls
 from moe_keras.runner.outside import fit_outside
+from moe_keras.runner.plan import Run
 from moe_keras.runner.recombined import Opinions, ask_experts, recombine
 from moe_keras.runner.scoring import predict
 from moe_keras.training import Recipe
+from moe_keras.training.identity import require_same
 
+OWNER = "compare_recipe"
 SPLITS = ("validation", "test")
 
 
@@ -62,7 +65,8 @@ class Judge:
         data_dir: folder of the data sets; see `load_dataset`.
 
     Raises:
-        ValueError: for a split that the data do not have.
+        ValueError: for a split that the data do not have; while asking, for
+            runs of another recipe or other data.
     """
 
     def __init__(
@@ -74,13 +78,13 @@ class Judge:
     ):
         require(
             split in SPLITS,
-            "compare_recipe",
+            OWNER,
             f"`split` must be one of {SPLITS}.",
             split=split,
         )
         require(
             recipe.out_of_fold is None or split == "test",
-            "compare_recipe",
+            OWNER,
             "with `out_of_fold` no rows are left for validation: what was said "
             "out of fold is scored in each run's result. The folds of a "
             "cross-validation are the test split.",
@@ -90,9 +94,7 @@ class Judge:
         whole = load_data(recipe, data_dir)
         self.data = cache(lambda seed: data_at(recipe, whole, seed))
         if recipe.folds is None and getattr(whole, split) is None:
-            raise ValueError(
-                f"compare_recipe: {whole.name} has no {split} split"
-            )
+            raise ValueError(f"{OWNER}: {whole.name} has no {split} split")
 
     def all(self) -> Iterator[Judged]:
         """The model's runs first, then those of its baselines.
@@ -109,7 +111,7 @@ class Judge:
         return rows
 
     def _trained(self) -> Iterator[Judged]:
-        """The runs of a recipe that are done."""
+        """The runs of a recipe that are done; others of their names are not."""
         recipe, folder = self.recipe, self.folder
         runs = list(finished_runs(recipe, folder))
         if all(contestant != recipe.name for contestant, _, _ in runs):
@@ -118,9 +120,16 @@ class Judge:
             )
         for contestant, seed, run in runs:
             data = self.data(seed)
+            result = read_result(run)
+            rival = next(
+                (one for one in recipe.baselines if one.name == contestant),
+                None,
+            )
+            asked = Run(recipe, rival, seed, data, run).identity
+            require_same(OWNER, run, result["training"], asked)
             rows = self._rows(data)
             said = predict(read_model(run / MODEL), rows, len(data.classes))
-            yield Judged(contestant, seed, rows, said, read_result(run))
+            yield Judged(contestant, seed, rows, said, result)
 
     def _recombined(self) -> Iterator[Judged]:
         """The experts of each trained seed, put together in other ways."""

@@ -8,7 +8,14 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from moe_keras.cards.card import ALIVE, RESULTS, least_load, write_card
+from moe_keras.cards.card import (
+    ALIVE,
+    CARD,
+    RECIPE,
+    RESULTS,
+    least_load,
+    write_card,
+)
 from moe_keras.cards.comparison import Comparison, compare_recipe
 from moe_keras.cards.groups import group_scores
 from moe_keras.cards.judging import finished_runs
@@ -24,16 +31,19 @@ from moe_keras.insight import (
     plot_routing,
     reliability,
 )
+from moe_keras.one_writer import one_writer
 from moe_keras.runner.data import data_at, load_data
-from moe_keras.runner.files import MODEL, RESULT, read_model
+from moe_keras.runner.files import MODEL, read_model, read_result
 from moe_keras.runner.latency import served_speed
 from moe_keras.runner.metrics import metrics_of
 from moe_keras.runner.scoring import predict, scores_of
 from moe_keras.storage import read_json, write_json, write_picture
-from moe_keras.training import Recipe
+from moe_keras.training import Recipe, load_recipe
 from moe_keras.training.builders import describe_build, read_schema
+from moe_keras.training.identity import require_same
 from moe_keras.zoo import from_preset, save_preset
 
+OWNER = "publish_recipe"
 CALIBRATION, ROUTING = "calibration.png", "routing.png"
 
 
@@ -61,9 +71,12 @@ def publish_recipe(
 
     Raises:
         FileNotFoundError: when the model has not been trained.
-        ValueError: when an expert of it is dead: see `ALIVE`.
+        FolderInUse: when another process writes into the folder.
+        ValueError: when an expert of it is dead: see `ALIVE`; when the folder,
+            or the runs, are of another recipe.
     """
-    return publish_compared(recipe, folder, out, data_dir)[0]
+    with one_writer(Path(folder), OWNER):
+        return publish_compared(recipe, folder, out, data_dir)[0]
 
 
 def publish_compared(
@@ -80,6 +93,9 @@ def publish_compared(
     """
     folder = Path(folder)
     runs = Path(out or Path("runs", recipe.name))
+    facts = recipe.training_facts()
+    there = load_recipe(folder / RECIPE).training_facts()
+    require_same(OWNER, folder, there, facts, "the folder is another recipe's.")
     before = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
     validation = validation_rows(recipe, runs, data_dir)
     seed = _best_seed(recipe, validation)
@@ -89,7 +105,9 @@ def publish_compared(
     # Before the test split is read.
     _refuse_dead_experts(recipe, routing_of(model, held_out, len(data.classes)))
     test = compare_recipe(recipe, runs, "test", data_dir)
-    save_preset(model, folder, _metadata(recipe, data, test, seed))
+    # A card is the last to be written: what it says is of this preset.
+    (folder / CARD).unlink(missing_ok=True)
+    saved = save_preset(model, folder, _metadata(recipe, data, test, seed))
     shipped = from_preset(str(folder))
     probabilities = predict(shipped, data.test, len(data.classes))
     shown = reliability(
@@ -98,6 +116,8 @@ def publish_compared(
     results = {
         "preset": f"{recipe.task}/{recipe.name}",
         "command": command,
+        "training": facts,
+        "preset_sha256": saved.sha256,
         "data": {
             "name": data.name,
             "licence": data.licence,
@@ -146,9 +166,7 @@ def validation_rows(
     if recipe.out_of_fold is None:
         return compare_recipe(recipe, runs, "validation", data_dir).rows
     left = {"training", "versions", "recipe"}
-    found = (
-        read_json(run / RESULT) for _, _, run in finished_runs(recipe, runs)
-    )
+    found = (read_result(run) for _, _, run in finished_runs(recipe, runs))
     return [
         {key: value for key, value in result.items() if key not in left}
         for result in found
@@ -195,7 +213,7 @@ def _refuse_dead_experts(recipe: Recipe, routing: dict[str, Any]) -> None:
     for gate, found in routing.items():
         require(
             least_load(found["load"]) >= ALIVE,
-            "publish_recipe",
+            OWNER,
             f"every expert must take at least {ALIVE} of an even load on the "
             "rows that choices are made on; more balance loss may help.",
             recipe=recipe.name,

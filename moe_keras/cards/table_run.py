@@ -11,14 +11,16 @@ from rich.console import Console
 
 from moe_keras.cards.comparison import Comparison
 from moe_keras.cards.publish import publish_compared
+from moe_keras.cards.table_folder import RUNS, claim_folder, default_folder
 from moe_keras.errors import either
 from moe_keras.export import export_saved_model
+from moe_keras.one_writer import one_writer
 from moe_keras.runner import train_recipe
-from moe_keras.runner.files import MODEL
-from moe_keras.storage import new_folder, write_file, write_text
-from moe_keras.training import Recipe, load_recipe
-from moe_keras.training.recipe_file import FILE_NAME
+from moe_keras.runner.files import MODEL, is_finished, read_model
+from moe_keras.storage import new_folder, write_file
+from moe_keras.training import Recipe
 from moe_keras.training.table_recipe import make_table_recipe
+from moe_keras.zoo.presets.saving import check_name
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ class TableRun:
 
     def load(self) -> keras.Model:
         """The model that was trained on all rows."""
-        model: keras.Model = keras.saving.load_model(self.folder / MODEL)
-        return model
+        return read_model(self.folder / MODEL)
 
 
 def train_table(
@@ -59,14 +60,17 @@ def train_table(
 
     The columns are inferred, see `infer_table_schema`. The same call goes on
     after an interruption. It reads the folder's `recipe.yaml`, if there is one:
-    so what was inferred can be changed there; what was trained before then has
-    to be removed.
+    so what was inferred can be changed there; what was trained before, in
+    `runs`, then has to be removed. A folder belongs to what was asked for when
+    it was made: the rows of the file, target, options and folds.
 
     Args:
         path: of a CSV or Parquet file.
         target: name of the column to predict.
         bad: the value of it that is bad; the larger of two numbers if None.
-        out: folder to write into; `runs/<name of the file>` if None.
+        out: folder to write into; by default `runs/<name of the file>`, with
+            some digits of the name behind it where that has capitals, spaces
+            or letters that are not English.
         drop: columns that the model is not to read, such as ids.
         folds: int > 1. Of the cross-validation that all models go through.
         epochs: int > 0. Of the networks; by default such as make about 2,000
@@ -81,22 +85,16 @@ def train_table(
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: with file, column and row, when the file is not such a
-            table, or the target has not two classes.
+            table, or the target has not two classes; for more folds than there
+            are rows for; with what differs, for a folder of another call.
+        FolderInUse: when another process trains in the folder.
     """
     console = console or Console()
     bad = either("train_table", bad=bad, positive=positive)
     recipe = make_table_recipe(path, target, bad, drop, folds, epochs)
-    folder = Path(out or Path("runs", recipe.name))
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / FILE_NAME
-    if file.exists():
-        # What its reader has changed counts.
-        recipe = load_recipe(file)
-    else:
-        write_text(file, recipe.to_yaml())
-    for fold in recipe.seeds:
-        train_recipe(recipe, fold, folder / "runs", console=console)
-    console.print(f"{folder}: comparing with other models takes minutes")
+    folder = Path(out or default_folder(Path(path), recipe.name))
+    # Now, not when all folds are trained.
+    check_name(folder, "train_table")
     named = [
         *("--csv", os.fspath(path), "--target", target),
         *(() if bad is None else ("--positive", str(bad))),
@@ -104,15 +102,31 @@ def train_table(
         *("--folds", str(folds), "--out", str(folder)),
     ]
     command = shlex.join(["moe-keras", "train", *named])
-    _, comparison = publish_compared(
-        recipe, folder, folder / "runs", command=command
-    )
+    with one_writer(folder, "train_table"):
+        recipe = claim_folder(folder, Path(path), recipe, epochs)
+        return _train(recipe, folder, command, console)
+
+
+def _train(
+    recipe: Recipe, folder: Path, command: str, console: Console
+) -> TableRun:
+    """All steps, of which those that are done are not done again."""
+    runs = folder / RUNS
+    all_rows = runs / "all_rows"
+    done = [runs / str(fold) for fold in recipe.seeds] + [all_rows / "0"]
+    if not all(map(is_finished, done)):
+        # Of a training before: what its reader has changed counts.
+        (folder / MODEL).unlink(missing_ok=True)
+    for fold in recipe.seeds:
+        train_recipe(recipe, fold, runs, console=console)
+    console.print(f"{folder}: comparing with other models takes minutes")
+    _, comparison = publish_compared(recipe, folder, runs, command=command)
     console.print(f"{folder}: training on all rows")
     whole = recipe.model_copy(update={"folds": None})
-    done = train_recipe(whole, 0, folder / "runs" / "all_rows", console=console)
-    model = done.load()
+    trained = train_recipe(whole, 0, all_rows, console=console)
+    model = trained.load()
     with new_folder(folder / "saved_model") as draft:
         export_saved_model(model, draft)
     # The last to be written: where it is, all of the folder is done.
-    write_file(folder / MODEL, (done.folder / MODEL).read_bytes())
+    write_file(folder / MODEL, (trained.folder / MODEL).read_bytes())
     return TableRun(folder, recipe, comparison)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from moe_keras.cards.card import CARD, RESULTS, score_table, write_card
+from moe_keras.one_writer import one_writer
 from moe_keras.runner.metrics import metrics_of
 from moe_keras.storage import read_json, write_text
 
@@ -22,11 +23,14 @@ def write_cards(zoo: Path | str, pages: Iterable[Path] = ()) -> list[Path]:
         The files that were written.
 
     Raises:
-        ValueError: when a page has no marks.
+        ValueError: when a page has no marks, and for results of another recipe
+            than the one beside them.
+        FolderInUse: when another process writes into a preset's folder.
     """
     written = []
     for folder in preset_folders(Path(zoo)):
-        write_card(folder)
+        with one_writer(folder, "write_cards"):
+            write_card(folder)
         written.append(folder / CARD)
     for page in pages:
         text = page.read_text(encoding="utf-8")

@@ -10,12 +10,14 @@ import keras
 
 from moe_keras.errors import require
 from moe_keras.layers import TableColumns
+from moe_keras.runner.files import MODEL as RUN_MODEL
+from moe_keras.runner.files import is_unfinished_table
+from moe_keras.storage import check_archive
 from moe_keras.zoo import load_preset
 from moe_keras.zoo.presets.info import INFO_FILE
 from moe_keras.zoo.presets.loading import load_info
 
 OWNER = "load_trained"
-RUN_MODEL = "model.keras"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
     path = Path(name)
     if path.is_file():
         return _describe(str(name), _read_model(path, owner), owner)
+    require(
+        not is_unfinished_table(path),
+        owner,
+        "the training of this table is not done, and the model of all rows is "
+        "not there yet; give the command that began it again, it goes on from "
+        "where it was.",
+        folder=str(path),
+    )
     file = path / RUN_MODEL
     if file.is_file() and (path / INFO_FILE).is_file():
         info = load_info(path.resolve())
@@ -205,6 +215,8 @@ def as_trained(
 
 def _read_model(path: Path, owner: str) -> Any:
     try:
+        if path.suffix == ".keras":
+            check_archive(path)
         return keras.saving.load_model(path)
     except Exception as error:
         # Zip, HDF5 and Keras each have errors of their own for broken files.

@@ -15,8 +15,11 @@ from moe_keras.runner.files import (
     read_result,
     write_json,
 )
+from moe_keras.runner.plan import SPLITS as TRAINED_ON
+from moe_keras.runner.plan import digest
 from moe_keras.runner.scoring import cost, predict, scores_of
 from moe_keras.training import Recipe
+from moe_keras.training.identity import require_same
 
 SPLITS = ("test", "validation")
 
@@ -55,8 +58,8 @@ def evaluate_run(
         `<file>_evaluation_<split>.json`.
 
     Raises:
-        ValueError: for a file that is no model, or a model that does not fit
-            the data.
+        ValueError: for a file that is no model, a model that does not fit the
+            data, and for data that have changed since it was trained on them.
         OSError: when models or data are not there, or the disk is full.
     """
     require(
@@ -133,8 +136,17 @@ def _data_of(
     asked = trained.get("recipe")
     if asked and data in (None, asked["data"]["name"]):
         recipe = Recipe.model_validate(asked)
-        found = load_data(recipe, data_dir)
-        return data_at(recipe, found, trained["seed"]), recipe
+        found = data_at(recipe, load_data(recipe, data_dir), trained["seed"])
+        now = {name: digest(getattr(found, name)) for name in TRAINED_ON}
+        require_same(
+            "evaluate_run",
+            file.parent,
+            {"data": trained["data"]},
+            {"data": now},
+            "the data have changed since the training: what is held out now "
+            "may be what the model was trained on.",
+        )
+        return found, recipe
     if data is None:
         raise ValueError(
             f"{file} does not say what it was trained on: name the data"

@@ -17,6 +17,8 @@ HISTORY = "history.json"
 # The last to be written: where it is, the run is done.
 RESULT = "result.json"
 SUMS = "SHA256SUMS"
+# The first that `train_table` writes into its folder: what was asked for.
+TABLE_RUN = "run.json"
 CHECKPOINTS = "checkpoints"
 # What the experts of a run said of its training rows, out of fold.
 OPINIONS = "opinions.npz"
@@ -58,6 +60,18 @@ def finish(folder: Path, result: dict[str, Any]) -> None:
 def is_finished(folder: Path) -> bool:
     """Whether a run is done."""
     return (folder / RESULT).exists()
+
+
+def is_unfinished_table(folder: Path) -> bool:
+    """Whether a folder is one of `train_table` that is not done yet.
+
+    It is done when the model of all rows is there. Earlier versions wrote the
+    recipe first.
+    """
+    begun = (folder / TABLE_RUN).is_file() or (
+        (folder / "recipe.yaml").is_file() and (folder / "runs").is_dir()
+    )
+    return begun and not (folder / MODEL).is_file()
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Runs whose gate learns from what experts say of rows that are new to them."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from moe_keras.errors import require
 from moe_keras.runner.files import CHECKPOINTS
 from moe_keras.runner.plan import Run
 from moe_keras.training.builders import (
@@ -17,11 +18,12 @@ from moe_keras.training.builders import (
 )
 from moe_keras.training.checkpoint import (
     Checkpoint,
+    CheckpointError,
     read_checkpoint,
     remove_checkpoints,
     write_checkpoint,
 )
-from moe_keras.training.keep_state import different_keys
+from moe_keras.training.identity import require_same
 from moe_keras.training.recipe import Recipe
 from moe_keras.training.recipe_parts import OutOfFold
 from moe_keras.training.resumable import FitRecord
@@ -128,16 +130,13 @@ class _Kept:
         self, number: int, ask: Callable[[], np.ndarray]
     ) -> np.ndarray:
         folder = self._folder / f"stage_{number}"
-        before = read_checkpoint(folder) if self._resume else None
+        before = self._read(folder)
         if before is not None:
-            different = different_keys(before.facts["identity"], self._identity)
-            require(
-                not different,
+            require_same(
                 "train_recipe",
-                "the folder holds another training; start afresh, or take "
-                "another.",
-                folder=str(self._folder.parent),
-                different=different,
+                self._folder.parent,
+                before.facts["identity"],
+                self._identity,
             )
             self.found += 1
             self.seconds += before.facts["seconds"]
@@ -152,3 +151,13 @@ class _Kept:
         }
         write_checkpoint(folder, Checkpoint(1, {"logits": logits}, facts))
         return logits
+
+    def _read(self, folder: Path) -> Checkpoint | None:
+        if not self._resume:
+            return None
+        try:
+            return read_checkpoint(folder)
+        except CheckpointError as error:
+            # Of a part there is no older one, but it can be computed.
+            warnings.warn(f"{error}; it is computed anew", stacklevel=2)
+            return None

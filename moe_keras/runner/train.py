@@ -11,6 +11,7 @@ from rich.console import Console
 from moe_keras.data import Split
 from moe_keras.errors import require
 from moe_keras.layers import NGramExpert
+from moe_keras.one_writer import one_writer
 from moe_keras.runner.environment import describe_environment
 from moe_keras.runner.files import (
     CHECKPOINTS,
@@ -34,8 +35,8 @@ from moe_keras.training.builders import build_from_data, merge_arguments
 from moe_keras.training.calibrate import check_temperature, fit_temperature
 from moe_keras.training.checkpoint import find_checkpoints, remove_checkpoints
 from moe_keras.training.compiling import compile_for_use, compile_from_recipe
+from moe_keras.training.identity import require_same
 from moe_keras.training.input_pipeline import InputPipeline
-from moe_keras.training.keep_state import different_keys
 from moe_keras.training.progress import ProgressBar, StepBar
 from moe_keras.training.recipe import Recipe
 from moe_keras.training.recipe_parts import OutOfFold
@@ -100,6 +101,7 @@ def train_recipe(
     Raises:
         ValueError: for a baseline or data that do not fit the recipe, when the
             folder holds another training, or when the training diverges.
+        FolderInUse: when another process trains in the run's folder.
         OSError: when the data are not there, or files cannot be written.
     """
     run = plan_run(recipe, seed, out, data_dir, baseline)
@@ -113,7 +115,16 @@ def train_run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainedModel:
     """Train a run whose data are there already; see `train_recipe`."""
-    console = console or Console()
+    with one_writer(run.folder, "train_recipe"):
+        return _train_run(run, resume, console or Console(), callbacks)
+
+
+def _train_run(
+    run: Run,
+    resume: bool,
+    console: Console,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> TrainedModel:
     if not resume:
         (run.folder / RESULT).unlink(missing_ok=True)
     done = _finished(run)
@@ -279,14 +290,7 @@ def _finished(run: Run) -> TrainedModel | None:
     if not is_finished(run.folder):
         return None
     result = read_result(run.folder)
-    different = different_keys(result["training"], run.identity)
-    require(
-        not different,
-        "train_recipe",
-        "the folder holds another training; start afresh, or take another.",
-        folder=str(run.folder),
-        different=different,
-    )
+    require_same("train_recipe", run.folder, result["training"], run.identity)
     # A kill may have come between the last file and their removal.
     remove_checkpoints(run.folder / CHECKPOINTS)
     return TrainedModel(run.folder, result, read_history(run.folder))

@@ -15,7 +15,7 @@ from moe_keras.search.oracles import METHODS, OWNER, make_oracle
 from moe_keras.search.trials import OBJECTIVES, read_trials
 from moe_keras.search.tuner import MoETuner, Watch
 from moe_keras.storage import read_json, write_json
-from moe_keras.training.keep_state import different_keys
+from moe_keras.training.identity import require_same
 from moe_keras.training.recipe import Recipe
 
 # Of keras-tuner's own files, and of the trials.
@@ -112,14 +112,13 @@ class Job:
         }
         file = self.folder / SEARCH
         if file.exists():
-            different = different_keys(read_json(file), facts)
-            require(
-                not different,
+            require_same(
                 OWNER,
+                self.folder,
+                read_json(file),
+                facts,
                 "the folder holds another search; begin afresh, or take "
                 "another.",
-                folder=str(self.folder),
-                different=different,
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(file, facts)

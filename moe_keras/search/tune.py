@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from moe_keras.data import Dataset, load_dataset
 from moe_keras.errors import require, require_counts
+from moe_keras.one_writer import one_writer
 from moe_keras.search.budget import Budget
 from moe_keras.search.subset import limit_training_rows
 from moe_keras.search.trials import SearchResult, Trial
@@ -103,6 +105,7 @@ def tune(
         ValueError: for arguments out of range, a folder that holds another
             search, a budget that nothing fits into, and when no trial could be
             trained.
+        FolderInUse: when another process searches in the folder.
         OSError: when data or files cannot be read or written, or a process
             fails.
     """
@@ -152,15 +155,18 @@ def tune(
         seed=seed,
     )
     hypermodel = job.hypermodel()
-    if overwrite:
-        shutil.rmtree(job.folder / PROJECT, ignore_errors=True)
-        (job.folder / "search.json").unlink(missing_ok=True)
-    job.claim_folder(hypermodel)
-    _run(job, hypermodel, workers, threads, pin, console or Console())
-    result = collect(job, hypermodel)
-    if "chief" in os.environ.get("KERASTUNER_TUNER_ID", "chief"):
-        _check_found(result)
-        write_result(result)
+    is_chief = "chief" in os.environ.get("KERASTUNER_TUNER_ID", "chief")
+    # Workers of a search on several machines share its folder.
+    with one_writer(job.folder, OWNER) if is_chief else nullcontext():
+        if overwrite:
+            shutil.rmtree(job.folder / PROJECT, ignore_errors=True)
+            (job.folder / "search.json").unlink(missing_ok=True)
+        job.claim_folder(hypermodel)
+        _run(job, hypermodel, workers, threads, pin, console or Console())
+        result = collect(job, hypermodel)
+        if is_chief:
+            _check_found(result)
+            write_result(result)
     return result
 
 

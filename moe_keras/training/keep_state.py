@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from moe_keras.errors import require
 from moe_keras.training.checkpoint import (
     Checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
+from moe_keras.training.identity import require_same
 from moe_keras.training.state import RandomState, Stateful
 
 
@@ -51,14 +51,13 @@ class KeepState(keras.callbacks.Callback):
         if self._found is None:
             return 0, False
         facts = self._found.facts
-        differences = different_keys(facts["identity"], self._identity)
-        require(
-            not differences,
+        require_same(
             "KeepState",
+            self._folder,
+            facts["identity"],
+            self._identity,
             "the checkpoints are of another training; start afresh, or in "
             "another folder.",
-            folder=str(self._folder),
-            different=differences,
         )
         for name in self._parts:
             self._restore_part(name)
@@ -106,16 +105,3 @@ class KeepState(keras.callbacks.Callback):
             if key.rpartition("/")[0] == name
         ]
         self._parts[name].set_state(arrays, checkpoint.facts["parts"][name])
-
-
-def different_keys(one: Any, two: Any, place: str = "") -> list[str]:
-    """The dotted keys under which two nested mappings differ."""
-    if isinstance(one, dict) and isinstance(two, dict):
-        return [
-            found
-            for key in {**one, **two}
-            for found in different_keys(
-                one.get(key), two.get(key), f"{place}.{key}" if place else key
-            )
-        ]
-    return [] if one == two else [place]

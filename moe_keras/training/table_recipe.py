@@ -1,15 +1,16 @@
 """A recipe for a table that nobody has looked at yet."""
 
 import importlib.util
+import math
 import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from moe_keras.data import infer_table_schema, load_dataset
+from moe_keras.data import Dataset, infer_table_schema, load_dataset
 from moe_keras.data.table_classes import find_class
-from moe_keras.errors import either, require
+from moe_keras.errors import either, is_count, require
 from moe_keras.training.recipe import Recipe
 
 OWNER = "train_table"
@@ -17,6 +18,8 @@ OWNER = "train_table"
 SMALL = 5_000
 # Of the networks, about; within the limits on epochs.
 UPDATES, FEWEST, MOST = 2_000, 4, 40
+# Of each fold's training rows, for what the experts say of new rows.
+INNER_FOLDS = 3
 INSTALLED = ("lightgbm", "xgboost", "catboost")
 
 
@@ -63,6 +66,7 @@ def make_table_recipe(
         target=target,
         classes=data.classes[:5],
     )
+    _check_folds(data, folds)
     worse = schema.target.bad if schema.target else bad
     positive = find_class(data.classes, worse)
     rows = len(data.train) + len(data.validation)
@@ -126,7 +130,7 @@ def make_table_recipe(
             "batch_size": batch,
             "calibrate": True,
             "folds": folds,
-            "out_of_fold": {"folds": 3},
+            "out_of_fold": {"folds": INNER_FOLDS},
             "seeds": list(range(folds)),
             "baselines": [
                 {"name": "uniform", "recombine": "uniform"},
@@ -135,4 +139,20 @@ def make_table_recipe(
                 *("logistic_bins", "random_forest", *there),
             ],
         }
+    )
+
+
+def _check_folds(data: Dataset, folds: int) -> None:
+    """Refuse more folds than there are rows for, before any is trained."""
+    labels = data.whole_train().labels
+    rarest = min(int((labels == label).sum()) for label in (0, 1))
+    require(
+        is_count(folds)
+        and 1 < folds <= rarest
+        and rarest - math.ceil(rarest / folds) >= INNER_FOLDS,
+        OWNER,
+        "`folds` must be an integer above 1, and at most the rows of the "
+        f"rarer class, of which {INNER_FOLDS} must be left to learn from.",
+        folds=folds,
+        rows_of_the_rarer_class=rarest,
     )

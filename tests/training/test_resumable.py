@@ -142,7 +142,7 @@ def test_layers_without_a_seed_of_their_own(tmp_path):
 @pytest.mark.parametrize("name", ["fsync", "replace"])
 def test_interrupted_while_saving(tmp_path, monkeypatch, whole, name):
     """With the file half on the disk, and with it whole but not renamed."""
-    original, saves = getattr(checkpoint.os, name), []
+    original, saves = getattr(os, name), []
 
     def interrupt(*arguments):
         saves.append(arguments)
@@ -151,8 +151,8 @@ def test_interrupted_while_saving(tmp_path, monkeypatch, whole, name):
         return original(*arguments)
 
     # Folders are synchronised too: only files are to count.
-    monkeypatch.setattr(checkpoint, "_sync_folder", lambda folder: None)
-    monkeypatch.setattr(checkpoint.os, name, interrupt)
+    monkeypatch.setattr(storage, "_sync_folder", lambda folder: None)
+    monkeypatch.setattr(os, name, interrupt)
     with pytest.raises(Interruption):
         train(tmp_path)
     assert names(tmp_path) == ["epoch-000001.npz"]

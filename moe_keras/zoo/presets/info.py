@@ -169,7 +169,8 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_name(value: Any) -> bool:
+def is_name(value: Any) -> bool:
+    """Whether a preset, or its task, can be called so."""
     return isinstance(value, str) and bool(_NAME.fullmatch(value))
 
 
@@ -235,8 +236,8 @@ def _are_files(value: Any) -> bool:
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
-    "name": _is_name,
-    "task": _is_name,
+    "name": is_name,
+    "task": is_name,
     "classes": _are_classes,
     "preprocessing": _is_text,
     "data": partial(_are_texts, needed=frozenset({"name", "licence"})),

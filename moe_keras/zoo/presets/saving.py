@@ -24,6 +24,7 @@ from moe_keras.zoo.presets.info import (
     FileInfo,
     PresetInfo,
     check_info,
+    is_name,
 )
 from moe_keras.zoo.presets.loading import load_preset
 from moe_keras.zoo.presets.weight_file import encode, pack_weights
@@ -99,6 +100,22 @@ def save_preset(
         write_file(folder / name, content)
     write_text(folder / INFO_FILE, info.to_json())
     return _verify(model, folder)
+
+
+def check_name(folder: Path, owner: str) -> None:
+    """Refuse a folder whose name no preset can have.
+
+    Args:
+        folder: of the preset.
+        owner: whom to name in errors.
+    """
+    require(
+        is_name(folder.resolve().name),
+        owner,
+        "the folder's name, which is the preset's, must be of the letters a to "
+        "z, digits, `_`, `.` and `-`, the first no mark.",
+        folder=str(folder),
+    )
 
 
 def _count(
