@@ -70,11 +70,20 @@ def plain_errors() -> Iterator[None]:
     except (ValueError, OSError, ImportError) as error:
         if "MOE_KERAS_TRACEBACK" in os.environ:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {_sentence(error)}", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         typer.echo("stopped; train goes on from its last checkpoint", err=True)
         raise typer.Exit(130) from None
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says; of the system's own, what was being done."""
+    if isinstance(error, OSError) and str(error).startswith("[Errno "):
+        # Files have names: without one, it is what is printed.
+        if error.filename is None:
+            return f"cannot write the output: {error.strerror}"
+    return str(error)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ after the checksums of all that is in it were found right, so that a bit that
 the disk has flipped is an error of one kind.
 """
 
+import hashlib
 import io
 import json
 import lzma
@@ -29,6 +30,8 @@ _BROKEN_ARCHIVE = (
     *(NotImplementedError, RuntimeError, struct.error),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
+# Key of the checksum of all other keys.
+SEAL = "sha256_of_the_rest"
 _PIECE = 2**20
 # The last bytes of an archive without a comment: a mark, and how many entries
 # there are; this number stands for more of them.
@@ -73,8 +76,17 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
-    """`write_file` of a value, as JSON."""
+def write_json(path: Path, value: Any, sealed: bool = False) -> None:
+    """`write_file` of a value, as JSON.
+
+    Args:
+        path: of the file.
+        value: what JSON can hold.
+        sealed: whether `read_json` is to find any damage: of a dict, which gets
+            one more key for it.
+    """
+    if sealed:
+        value = {**value, SEAL: _seal(value)}
     write_text(path, as_json(value))
 
 
@@ -197,16 +209,28 @@ def _is_running(pid: str) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; of one that is sealed, without the seal.
 
     Raises:
-        DamagedFile: when it holds none.
+        DamagedFile: when it holds none, or is not what was sealed.
         OSError: when it cannot be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    seal = value.pop(SEAL)
+    if seal != _seal(value):
+        raise DamagedFile(f"{path} is damaged: it is not what was written")
+    return value
+
+
+def _seal(value: Mapping[str, Any]) -> str:
+    # As it will be read: a tuple is a list there, a number as a key a text.
+    text = json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def pack_arrays(arrays: Mapping[str, np.ndarray], compress: bool) -> memoryview:

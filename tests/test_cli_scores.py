@@ -1,7 +1,11 @@
 """The command `predict` for models of tables."""
 
+import errno
 import json
+import os
 import re
+import resource
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -140,3 +144,30 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
 def test_files_of_other_kinds_are_not_for_it(model):
     with pytest.raises(ValueError, match="asked with `score_table`"):
         moe_keras.prediction.predict_files(model, ["t.csv"])
+
+
+def test_a_full_disk_names_the_file_and_leaves_what_was_there():
+    (Path("s.csv")).write_text("before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        found = run("risk", "t.csv", "--out", "s.csv", code=2)
+        printed = run("risk", "t.csv", "--out", "s.json", "--json", code=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for name, result in (("s.csv", found), ("s.json", printed)):
+        assert f"error: cannot write {name}: File too large" in result.stderr
+        assert "[Errno" not in result.stderr
+    assert Path("s.csv").read_text() == "before"
+    assert not Path("s.json").exists()
+    assert list(Path().glob(".*.part")) == []
+
+
+def test_a_full_disk_behind_the_output_is_a_sentence(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(moe_keras.prediction, "score_rows", fail)
+    result = run("risk", "t.csv", "--json", code=2)
+    text = "error: cannot write the output: No space left on device\n"
+    assert result.stderr == text

@@ -291,3 +291,23 @@ def test_what_is_not_json_is_named(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(DamagedFile, match=r"a\.json is not JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_sealed_value_is_itself_or_refused(tmp_path):
+    """Any bit of the text, but of spaces between what counts."""
+    path = tmp_path / "a.json"
+    value = {"score": 0.81, "best": [1, 2], "of": {"a": "ü", "b": None}}
+    write_json(path, value, sealed=True)
+    assert read_json(path) == value
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(flipped(content, place, place % 8))
+        try:
+            found = read_json(path)
+        except DamagedFile:
+            continue
+        # Of the seal's own key, nobody knows that it was one.
+        assert {key: found[key] for key in value} == value
+    # What another program has written, is read as it is.
+    path.write_text('{"score": 0.81}')
+    assert read_json(path) == {"score": 0.81}

@@ -71,7 +71,8 @@ def claim_folder(
         require_same(OWNER, folder, known, new, RULE)
     if recipe is not None:
         _check_table(recipe, path, request["data"]["sha256"], folder)
-    write_json(file, {"version": __version__, "request": request})
+    kept = {"version": __version__, "request": request}
+    write_json(file, kept, sealed=True)
     if recipe is None:
         write_text(place, asked.to_yaml())
         return asked

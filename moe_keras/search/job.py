@@ -65,6 +65,11 @@ class Job:
         """The folder of keras-tuner's project."""
         return self.folder / PROJECT
 
+    @property
+    def oracle_file(self) -> Path:
+        """Where keras-tuner keeps what it knows of the search."""
+        return self.project / "oracle.json"
+
     def hypermodel(self) -> MoEHyperModel:
         """The space."""
         return HYPERMODELS[self.task](
@@ -111,6 +116,10 @@ class Job:
             "seed": self.seed,
         }
         file = self.folder / SEARCH
+        # What is damaged is named, before keras-tuner reads it.
+        for state in (*self.project.glob("trial_*/*.json"), self.oracle_file):
+            if state.exists():
+                read_json(state)
         if file.exists():
             require_same(
                 OWNER,
@@ -121,7 +130,7 @@ class Job:
                 "another.",
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, facts)
+        write_json(file, facts, sealed=True)
 
     def read(self, hypermodel: MoEHyperModel) -> Any:
         """The trials so far; see `read_trials`."""

@@ -90,11 +90,12 @@ class Refusing:
     # Whole or not at all: a kill may come at any moment.
 
     def save(self) -> None:
-        write_json(Path(self._get_oracle_fname()), self.get_state())
+        file = Path(self._get_oracle_fname())
+        write_json(file, self.get_state(), sealed=True)
 
     def _save_trial(self, trial: Any) -> None:
         folder = Path(self._get_trial_dir(trial.trial_id))
-        write_json(folder / "trial.json", trial.get_state())
+        write_json(folder / "trial.json", trial.get_state(), sealed=True)
 
 
 class RandomOracle(Refusing, keras_tuner.oracles.RandomSearchOracle):

@@ -18,6 +18,7 @@ from moe_keras.search.budget import Budget
 from moe_keras.search.subset import limit_training_rows
 from moe_keras.search.trials import SearchResult, Trial
 from moe_keras.storage import (
+    DamagedFile,
     read_json,
     write_json,
     write_picture,
@@ -161,9 +162,12 @@ def tune(
         if overwrite:
             shutil.rmtree(job.folder / PROJECT, ignore_errors=True)
             (job.folder / "search.json").unlink(missing_ok=True)
-        job.claim_folder(hypermodel)
-        _run(job, hypermodel, workers, threads, pin, console or Console())
-        result = collect(job, hypermodel)
+        try:
+            job.claim_folder(hypermodel)
+            _run(job, hypermodel, workers, threads, pin, console or Console())
+            result = collect(job, hypermodel)
+        except DamagedFile as error:
+            raise DamagedFile(f"{error}; begin afresh (--fresh)") from None
         if is_chief:
             _check_found(result)
             write_result(result)
@@ -239,7 +243,7 @@ def collect(job: "Job", hypermodel: "MoEHyperModel") -> SearchResult:
         [trial.multiply_adds or 0.0 for trial in done], losses
     )
     best = done[losses.index(min(losses))] if done else None
-    state = job.project / "oracle.json"
+    state = job.oracle_file
     return SearchResult(
         task=job.task,
         objective=job.objective,

@@ -65,6 +65,17 @@ class MoETuner(BaseTuner):
         name = self.tuner_id if self._is_worker() else "search"
         return str(Path(self.project_dir, f"{name}.json"))
 
+    def save(self) -> None:
+        # keras-tuner's own would leave half a file behind a kill.
+        if not self._is_worker():
+            self.oracle.save()
+        write_json(Path(self._get_tuner_fname()), self.get_state())
+
+    def reload(self) -> None:
+        # A tuner itself has no state: a damaged file does not matter.
+        if not self._is_worker():
+            self.oracle.reload()
+
     def on_search_begin(self) -> None:
         # keras-tuner looks for this file before it goes on with a search.
         self.save()
@@ -106,7 +117,7 @@ class MoETuner(BaseTuner):
             for seed in range(self._seeds)
         ]
         outcome = self._outcome(values, results)
-        write_json(folder / OUTCOME, outcome)
+        write_json(folder / OUTCOME, outcome, sealed=True)
         return dict(outcome["scores"])
 
     def _outcome(

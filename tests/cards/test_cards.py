@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from moe_keras import one_writer
 from moe_keras.cards import (
     compare_recipe,
     publish,
     publish_recipe,
+    write_card,
     write_cards,
     zoo_table,
 )
@@ -207,3 +210,46 @@ def test_the_command_shows_the_table(recipe, runs, tmp_path):
     )
     assert missing.exit_code == 2
     assert "has not been trained" in missing.output
+
+
+def test_results_of_another_recipe_make_no_card(recipe, zoo, tmp_path):
+    folder = tmp_path / "image" / recipe.name
+    shutil.copytree(zoo / "image" / recipe.name, folder)
+    file, text = folder / "recipe.yaml", recipe.to_yaml()
+    file.write_text(text.replace("Tiny, for", "Small, for"))
+    assert "Small, for a test." in write_card(folder)
+    file.write_text(text.replace("epochs: 1\n", "epochs: 2\n"))
+    with pytest.raises(ValueError, match=r"publish it again.*\['epochs'\]"):
+        write_cards(tmp_path)
+    file.write_text(text)
+    # Of an earlier version, which did not say whose they are.
+    results = json.loads((folder / "results.json").read_text())
+    del results["training"]
+    (folder / "results.json").write_text(json.dumps(results))
+    write_cards(tmp_path)
+    # A kill between the new preset and its results.
+    preset = (folder / "preset.json").read_text()
+    (folder / "preset.json").write_text(preset.replace("0.1", "0.2", 1) + " ")
+    with pytest.raises(ValueError, match=r"publish it again.*preset\.json"):
+        write_cards(tmp_path)
+    (folder / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match="holds no results"):
+        write_cards(tmp_path)
+
+
+def test_a_folder_of_another_recipe_is_not_published_into(
+    recipe, runs, tmp_path
+):
+    other = recipe.model_copy(update={"batch_size": 7})
+    (tmp_path / "recipe.yaml").write_text(other.to_yaml())
+    with pytest.raises(ValueError, match=r"another recipe's.*'batch_size'"):
+        publish_recipe(recipe, tmp_path, runs)
+    with pytest.raises(ValueError, match=r"another.*'recipe\.batch_size'"):
+        publish_recipe(other, tmp_path, runs)
+
+
+def test_cards_hold_each_folder(zoo, recipe, monkeypatch):
+    monkeypatch.setattr(one_writer, "PATIENCE_SECONDS", 0.01)
+    with one_writer.one_writer(zoo / "image" / recipe.name, "another"):
+        with pytest.raises(OSError, match="write_cards: another process"):
+            write_cards(zoo)

@@ -19,7 +19,7 @@ from moe_keras.training import Recipe
 from moe_keras.training.calibrate import best_temperature
 from moe_keras.training.gate_fit import predict_experts
 from moe_keras.zoo import from_preset
-from tests.runner.folds import TREES, make_recipe
+from tests.runner.folds import TREES, make_recipe, make_table
 from tests.tools import only_tensorflow
 
 pytestmark = only_tensorflow
@@ -190,3 +190,31 @@ def test_bands():
     assert bands(np.array([1.0, 2, 1])).tolist() == ["1", "2", "1"]
     homes = np.array(["own", "", "rent"], dtype=object)
     assert bands(homes).tolist() == ["own", "missing", "rent"]
+
+
+def test_runs_of_another_recipe_or_other_rows_are_refused(trained, tmp_path):
+    folder, recipe = trained
+    other = recipe.model_copy(update={"epochs": 3})
+    with pytest.raises(ValueError, match=r"another training.*'recipe\.epochs'"):
+        compare_recipe(other, folder / "runs", "test", folder)
+    frame = make_table()
+    frame.loc[3, "age"] += 1
+    frame.to_csv(tmp_path / "loans.csv", index=False)
+    with pytest.raises(ValueError, match=r"different=\['data\.train'"):
+        compare_recipe(recipe, folder / "runs", "test", tmp_path)
+    # What a rival is, counts for its own runs.
+    changed = [{**BASELINES[0], "arguments": {"forests": TREES[1:]}}]
+    values = {**recipe.model_dump(mode="json"), "baselines": changed}
+    with pytest.raises(ValueError, match=r"'baseline\.arguments\.forests'"):
+        compare_recipe(
+            Recipe.model_validate(values), folder / "runs", "test", folder
+        )
+
+
+def test_the_same_rows_elsewhere_are_the_same(trained, tmp_path):
+    folder, recipe = trained
+    make_table().to_csv(tmp_path / "moved.csv", index=False)
+    data = recipe.data.model_copy(update={"name": "csv:moved.csv"})
+    other = recipe.model_copy(update={"data": data, "baselines": []})
+    found = compare_recipe(other, folder / "runs", "test", tmp_path)
+    assert len(found.rows) == 3

@@ -1,5 +1,7 @@
 """Runs of a cross-validation: their rows, their scores, their going on."""
 
+import shutil
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -10,7 +12,12 @@ from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.runner import evaluate_run, out_of_fold, train_recipe
 from moe_keras.runner import train as train_module
 from moe_keras.runner.data import data_at, load_data
-from moe_keras.runner.files import OPINIONS, RESULT, read_arrays
+from moe_keras.runner.files import (
+    OPINIONS,
+    RESULT,
+    read_arrays,
+    read_result,
+)
 from moe_keras.runner.out_of_fold import make_plan
 from moe_keras.runner.plan import plan_run
 from moe_keras.training import Recipe
@@ -197,3 +204,45 @@ def test_afresh_forgets_the_parts_that_are_done(tmp_path):
     for resume, expected in ((True, 1), (True, 1), (False, 2), (True, 2)):
         out_of_fold._Kept(run, resume)(0, ask)
         assert len(asked) == expected
+
+
+def test_a_table_that_has_changed_is_not_evaluated(trained, tmp_path):
+    """What is held out of it now, may have been trained on."""
+    _, _, run = trained
+    make_table()[5:].to_csv(tmp_path / "loans.csv", index=False)
+    with pytest.raises(ValueError, match="have changed since the training"):
+        evaluate_run(run.folder, data_dir=tmp_path)
+
+
+def test_a_damaged_part_is_computed_anew(trained, tmp_path):
+    folder, recipe, _ = trained
+    run = plan_run(recipe, 1, tmp_path / "runs", folder, None)
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return np.ones((2, 1, 2))
+
+    for count in (1, 1):
+        np.testing.assert_array_equal(out_of_fold._Kept(run, True)(0, ask), 1)
+        assert len(asked) == count
+    (file,) = (tmp_path / "runs").rglob("*.npz")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 4
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged: .* it is computed anew"):
+        out_of_fold._Kept(run, True)(0, ask)
+    assert len(asked) == 2
+    out_of_fold._Kept(run, True)(0, ask)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("name", [OPINIONS, RESULT])
+def test_a_damaged_file_of_a_run_is_refused(trained, tmp_path, name):
+    _, _, run = trained
+    folder = shutil.copytree(run.folder, tmp_path / "1")
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match="is not what the training has writ"):
+        read_result(folder) if name == RESULT else read_arrays(folder / name)

@@ -1,7 +1,9 @@
 """A run: its files, its scores, and what it does not read."""
 
+import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import moe_keras.runner.train as runner_train
+from moe_keras import one_writer
 from moe_keras.data import load_dataset
 from moe_keras.insight import classification_scores
 from moe_keras.ops.cost import count_multiply_adds
@@ -235,3 +238,47 @@ def test_evaluate_reads_the_test_split(run):
     assert evaluation.result["rows"] == 360
     assert evaluation.file == run.folder / "evaluation_test.json"
     assert json.loads(evaluation.file.read_text()) == evaluation.result
+
+
+@pytest.mark.parametrize("name", ["model.keras", "history.json", "result.json"])
+def test_a_damaged_file_is_refused_by_name(run, tmp_path, name):
+    """Each bit counts: a score that reads 0.91 for 0.81 is JSON too."""
+    shutil.copytree(run.folder, tmp_path / "3")
+    file = tmp_path / "3" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="is not what the training has") as e:
+        train(tmp_path, Refuse()).load()
+    assert str(file) in str(e.value)
+    # As it says: without the folder, it is trained again.
+    shutil.rmtree(tmp_path / "3")
+    with pytest.raises(Interruption):
+        train(tmp_path, Refuse())
+
+
+def test_a_run_of_an_earlier_version_has_no_sums(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "3")
+    (tmp_path / "3" / "SHA256SUMS").unlink()
+    assert train(tmp_path, Refuse()).result == run.result
+
+
+def test_the_sums_are_those_of_other_programs(run):
+    lines = (run.folder / "SHA256SUMS").read_text().splitlines()
+    for line in lines:
+        value, name = line.split("  ")
+        content = (run.folder / name).read_bytes()
+        assert value == hashlib.sha256(content).hexdigest()
+    assert len(lines) == 3
+
+
+def test_two_trainings_in_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(one_writer, "PATIENCE_SECONDS", 0.01)
+    with one_writer.one_writer(tmp_path / "3", "another"):
+        with pytest.raises(OSError, match="train_recipe: another process"):
+            train(tmp_path, Refuse())
+        # Another seed has a folder of its own.
+        with pytest.raises(Interruption):
+            train(tmp_path, Refuse(), seed=4)
+    with pytest.raises(Interruption):
+        train(tmp_path, Refuse())

@@ -1,5 +1,6 @@
 """Whole searches, on trainings that are made up, and on a few real ones."""
 
+import importlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import yaml
 from rich.console import Console
 
 import moe_keras.search.hypermodels.moe_hypermodel as hypermodels
+from moe_keras import one_writer
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.search import Budget, tune
 from moe_keras.search.tables import trials_table
@@ -107,6 +109,39 @@ def test_the_folder_of_another_search(data, trained, tmp_path):
         search(data, tmp_path, method="grid", seeds=2)
     fresh = search(data, tmp_path, method="grid", overwrite=True, trials=2)
     assert len(fresh.trials) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["search.json", "trials/oracle.json", "trials/trial_*/trial.json"]
+)
+@pytest.mark.parametrize("damage", ["empty", "half", "flipped"])
+def test_a_damaged_file_of_a_search(data, trained, tmp_path, name, damage):
+    search(data, tmp_path, trials=2)
+    file = sorted(tmp_path.glob(name))[-1]
+    text = file.read_text()
+    digit = next(place for place, one in enumerate(text) if one in "2345")
+    damaged = {
+        "empty": "",
+        "half": text[: len(text) // 2],
+        "flipped": f"{text[:digit]}7{text[digit + 1 :]}",
+    }
+    file.write_text(damaged[damage])
+    with pytest.raises(ValueError, match="begin afresh") as caught:
+        search(data, tmp_path, trials=3)
+    assert str(file) in str(caught.value)
+    assert search(data, tmp_path, trials=2, overwrite=True).best
+
+
+def test_two_searches_in_one_folder(data, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(one_writer, "PATIENCE_SECONDS", 0.01)
+    with one_writer.one_writer(tmp_path, "another"):
+        with pytest.raises(OSError, match="tune: another process writes"):
+            search(data, tmp_path)
+        # A worker on another machine shares the folder with its chief.
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+        module = importlib.import_module("moe_keras.search.tune")
+        monkeypatch.setattr(module, "_run", lambda *_: None)
+        assert search(data, tmp_path).trials == ()
 
 
 def test_within_the_budget(data, trained, tmp_path):
