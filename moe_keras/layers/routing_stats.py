@@ -117,8 +117,7 @@ class RoutingStats:
         """Warn, once, of experts that have had no row for long."""
         if self._has_warned:
             return
-        # A sum, since NumPy warns of a variable.
-        idle = service.known_values(self._idle + 0.0)
+        idle = service.known_values(self._idle)
         if idle is None or not (idle >= IDLE_STEPS).any():
             return
         self._has_warned = True

@@ -1,5 +1,6 @@
 """Experts without rows: `fit` speaks of them once, and no file knows."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -51,35 +52,37 @@ def take(moe, steps, gates, **arguments):
         moe.stats.update(gates, None, **arguments)
 
 
-def assert_silent(moe):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        moe.stats.begin_epoch()
+def told(call, *args):
+    """What users are warned of; Keras' own deprecations are not for them."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        call(*args)
+    return [str(w.message) for w in found if w.category is UserWarning]
 
 
 @pytest.mark.jax
 def test_after_so_many_steps_on_end_and_once(moe):
     take(moe, 1, rows_for(0, 1, 2, 3))
     take(moe, STEPS - 1, rows_for(0, 2))
-    assert_silent(moe)
+    assert not told(moe.stats.begin_epoch)
     take(moe, 1, rows_for(0, 2))
-    with pytest.warns(UserWarning, match=TEXT.format(STEPS)):
-        moe.stats.begin_epoch()
-    assert_silent(moe)
+    (text,) = told(moe.stats.begin_epoch)
+    assert re.match(TEXT.format(STEPS), text)
+    assert not told(moe.stats.begin_epoch)
 
 
 def test_a_single_row_between_is_enough(moe):
     for _ in range(3):
         take(moe, STEPS - 1, rows_for(0, 2))
         take(moe, 1, rows_for(1, 3))
-    assert_silent(moe)
+    assert not told(moe.stats.begin_epoch)
 
 
 def test_batches_of_padding_and_experts_out_of_service_do_not_count(moe):
     take(moe, STEPS, keras.ops.zeros((3, 4)))
     in_service = np.array([True, False, True, False])
     take(moe, STEPS, rows_for(0, 2), in_service=in_service)
-    assert_silent(moe)
+    assert not told(moe.stats.begin_epoch)
 
 
 def test_a_gate_without_the_loss_has_another_cure(soon):
@@ -87,8 +90,10 @@ def test_a_gate_without_the_loss_has_another_cure(soon):
     moe = MixtureOfExperts(DenseExpert(2, 4), gate, name="moe")
     moe.build((None, 3))
     take(moe, STEPS, rows_for(0, 2))
-    with pytest.warns(UserWarning, match="Choose a gate that balances its"):
-        moe.stats.begin_epoch()
+    (text,) = told(moe.stats.begin_epoch)
+    assert text.endswith(
+        "Choose a gate that balances its load, or fewer experts."
+    )
 
 
 @pytest.mark.jax
@@ -111,10 +116,10 @@ def test_fit_counts_across_epochs():
             *data, batch_size=1, epochs=epochs, verbose=0, callbacks=callbacks
         )
 
-    fit(2)
-    with pytest.warns(UserWarning, match=TEXT.format(200)):
-        fit(1)
-    fit(1)
+    assert not told(fit, 2)
+    (text,) = told(fit, 1)
+    assert re.match(TEXT.format(200), text)
+    assert not told(fit, 1)
 
 
 def test_a_file_of_version_0_1_still_loads():

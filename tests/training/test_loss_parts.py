@@ -72,7 +72,15 @@ def fit(gate, epochs=1, **arguments):
 
 
 @pytest.mark.jax
-@pytest.mark.parametrize("kind", GATES)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "every loss",
+        "hierarchical",
+        pytest.param("dense", marks=pytest.mark.slow),
+        pytest.param("inside another", marks=pytest.mark.slow),
+    ],
+)
 def test_the_loss_without_its_parts_is_that_of_evaluate(kind):
     model, data, history = fit(GATES[kind]())
     parts = {name: history[f"gate_{name}"][0] for name in NAMES[kind]}
@@ -98,6 +106,7 @@ def test_each_epoch_has_means_of_its_own_and_validation_none():
     assert {name for name in history if name.startswith("val_")} == {"val_loss"}
 
 
+@pytest.mark.slow
 @pytest.mark.jax
 def test_by_hand():
     """Zero logits: balance is 1, z is ln(4)^2, times their coefficients."""
@@ -115,6 +124,7 @@ def test_by_hand():
     assert history["gate_z_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_losses_without_a_coefficient_are_not_there():
     gate = GatingLayer(4, top_k=2, balance_loss=0.3, z_loss=0.0, name="gate")
     _, _, history = fit(gate)
@@ -124,6 +134,7 @@ def test_losses_without_a_coefficient_are_not_there():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "jax", reason="two models; the way is the same")
 def test_each_gate_of_several_has_its_own():
     inputs = keras.Input((4,))

@@ -21,6 +21,7 @@ def grow_backbone(
     feature_units: int = 128,
     dropout: float = 0.3,
     dispatch: str = "auto",
+    balance_loss: float = 1e-2,
 ) -> Any:
     """Images `(B, H, W, C)` as they come to class probabilities.
 
@@ -37,13 +38,15 @@ def grow_backbone(
         experts: int > 0. E.
         top_k: int in 1..E or None: experts that see an image; None for all.
         gate: layer from features `(B, F)` to gates `(B, E)`. Defaults to
-            `GatingLayer(E, top_k)`.
+            `GatingLayer(E, top_k)` with the loss below.
         trainable: bool. False freezes the backbone: its weights and, run as in
             inference, its batch statistics.
         hidden_units: int > 0. Hidden width of one expert.
         feature_units: int > 0. Width of an expert's output.
         dropout: float in [0, 1), of the experts' hidden values.
         dispatch: see `MixtureOfExperts`.
+        balance_loss: float >= 0. Coefficient of the Switch balance loss, for a
+            sparse gate that is made here.
     """
     _check(images, backbone)
     backbone.trainable = trainable
@@ -62,7 +65,9 @@ def grow_backbone(
         name="experts",
     )
     if gate is None:
-        gate = GatingLayer(experts, top_k=top_k, name="gating")
+        gate = GatingLayer(
+            experts, top_k=top_k, balance_loss=balance_loss, name="gating"
+        )
     x = MixtureOfExperts(bank, gate, dispatch=dispatch, name="moe")(x)
     return classify(x, num_classes)
 

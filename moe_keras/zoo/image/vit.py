@@ -5,7 +5,12 @@ from typing import Any
 import keras
 
 from moe_keras.errors import is_count, require
-from moe_keras.layers import DenseExpert, MoEFeedForward, SoftMoE
+from moe_keras.layers import (
+    DenseExpert,
+    GatingLayer,
+    MoEFeedForward,
+    SoftMoE,
+)
 from moe_keras.zoo.image.heads import classify
 
 ROUTINGS = ("top_k", "soft")
@@ -25,6 +30,7 @@ def grow_vit(
     sparse_every: int = 2,
     dropout: float = 0.1,
     dispatch: str = "auto",
+    balance_loss: float = 1e-2,
 ) -> Any:
     """Standardised images `(B, H, W, C)` to class probabilities.
 
@@ -52,6 +58,8 @@ def grow_vit(
         dropout: float in [0, 1), of the attention weights and of the hidden
             values.
         dispatch: see `MixtureOfExperts`.
+        balance_loss: float >= 0. Coefficient of the Switch balance loss, for
+            `routing="top_k"`.
 
     Source: Dosovitskiy et al. (2021), arXiv:2010.11929; Chu et al. (2021),
         arXiv:2102.10882 (positions); Riquelme et al. (2021), arXiv:2106.05974
@@ -81,6 +89,13 @@ def grow_vit(
                 top_k,
                 dropout=dropout,
                 dispatch=dispatch,
+                gate=GatingLayer(
+                    experts,
+                    top_k,
+                    level="position",
+                    balance_loss=balance_loss,
+                    name=f"{part}_gate",
+                ),
                 name=part,
             )
         elif kind == "soft":
