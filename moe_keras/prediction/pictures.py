@@ -27,6 +27,9 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _COLOURS = {"1", "CMYK", "HSV", "L", "P", "RGB", "RGBX", "YCbCr"}
 _CLEAR = {"La", "LA", "PA", "RGBA", "RGBa"}
 _GREYS = {"I;16", "I;16B", "I;16L", "I;16N"}
+# Whatever a file's ending says. Of others that Pillow knows, one is handed to
+# another program: Ghostscript, which runs what is in it.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # Mode I has 32 bits, of which these formats fill 16.
 _GREY_FORMATS = {"PNG", "PPM"}
 _MIDDLE = 128
@@ -84,7 +87,8 @@ def _open(path: Path) -> Any:
     try:
         # Not by its name: Pillow 13 maps a TIFF into memory, and scrambles
         # those that are turned by 90 degrees.
-        with Image.open(io.BytesIO(path.read_bytes())) as file:
+        content = io.BytesIO(path.read_bytes())
+        with Image.open(content, formats=_FORMATS) as file:
             known = {"format": file.format, "tags": _tags(file)}
             frames = getattr(file, "n_frames", 1)
             # A phone adds pictures for other uses to the one that is meant.

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import EpsImagePlugin, Image, ImageDraw, ImageOps
 
 from moe_keras.prediction import predict_files
 from moe_keras.prediction.pictures import read_picture
@@ -432,3 +432,28 @@ def test_a_model_says_the_same_of_every_form(tmp_path):
     assert max(scores[0].values()) - min(scores[0].values()) > 0.01
     for row in scores[1:]:
         assert row == pytest.approx(scores[0], abs=1e-4)
+
+
+# --- what is no picture
+
+
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 16 12
+%%EndComments
+showpage
+%%EOF
+"""
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
+def test_no_other_program_is_run(ending, tmp_path, monkeypatch):
+    """PostScript with a picture's name would be handed to Ghostscript."""
+    run = tmp_path / "run"
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\n: > {run}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    with pytest.raises(ValueError, match=f"cannot be read.*picture.{ending}"):
+        read(POSTSCRIPT, tmp_path, ending=ending)
+    assert not run.exists()
