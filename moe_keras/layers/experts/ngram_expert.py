@@ -255,7 +255,8 @@ class NGramExpert(NGramBank):
             self.table = self._add_table("weights")
         self._tracker.lock()
         self.table.assign(self._weigh(adjustments, ratios))
-        self.folded = True
+        # Not by hand, as other arguments neither: only with its table.
+        object.__setattr__(self, "folded", True)
 
     # --- what a bank implements ---
 
