@@ -23,6 +23,7 @@ from moe_keras.estimators.steps import show_steps
 from moe_keras.export import export_saved_model
 from moe_keras.quiet import without_log
 from moe_keras.schema import RiskSchema, infer_schema
+from moe_keras.training.generators import held_generators
 from moe_keras.training.risk import RiskPlan, fit_risk_moe
 from moe_keras.zoo.risk.builder import DEFAULT_EXPERTS
 
@@ -130,6 +131,7 @@ class MoEClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @held_generators()
     def fit(self, X: Any, y: Any) -> "MoEClassifier":
         """Train on the rows of a table.
 
@@ -138,6 +140,11 @@ class MoEClassifier(ClassifierMixin, BaseEstimator):
                 `(N, D)`, whose columns are named x0, x1, ... NaN, None and, of
                 texts, "" are missing.
             y: `(N,)`, labels of two classes or more.
+
+        Threads fit one after the other, since Keras draws from generators that
+        they share: each gets what it would get alone, and processes are what
+        makes several fits quicker (`n_jobs`). Meanwhile no thread may draw from
+        Python's or NumPy's generator, nor build a model with Keras.
 
         Returns:
             Itself.

@@ -64,6 +64,7 @@ def own_random_state() -> Iterator[None]:
     """Leave Python's and NumPy's generators as the caller has them.
 
     Keras seeds both. A search that draws from them would draw the same again.
+    Only within `held_generators`: else threads would give each other's back.
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:

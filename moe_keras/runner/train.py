@@ -35,6 +35,7 @@ from moe_keras.training.builders import build_from_data, merge_arguments
 from moe_keras.training.calibrate import check_temperature, fit_temperature
 from moe_keras.training.checkpoint import find_checkpoints, remove_checkpoints
 from moe_keras.training.compiling import compile_for_use, compile_from_recipe
+from moe_keras.training.generators import held_generators
 from moe_keras.training.identity import require_same
 from moe_keras.training.input_pipeline import InputPipeline
 from moe_keras.training.progress import ProgressBar, StepBar
@@ -174,6 +175,7 @@ def _train_apart(
     return _finish(run, fit.model, record, "out of fold", scores, rows)
 
 
+@held_generators()
 def _train(
     run: Run, resume: bool, callbacks: Sequence[keras.callbacks.Callback]
 ) -> tuple[keras.Model, FitRecord]:

@@ -18,6 +18,7 @@ from moe_keras.layers import MixtureOfExperts
 from moe_keras.quiet import without_log
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.freezing import Freezer
+from moe_keras.training.generators import held_generators
 from moe_keras.training.graph import calls_of, graph_of
 
 OWNER = "fit_gate"
@@ -104,6 +105,7 @@ def predict_out_of_fold(
     return found
 
 
+@held_generators()
 def fit_gate(
     model: keras.Model,
     inputs: Any,

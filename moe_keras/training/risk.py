@@ -23,6 +23,7 @@ from moe_keras.training.gate_fit import (
     fit_gate,
     predict_out_of_fold,
 )
+from moe_keras.training.generators import held_generators
 from moe_keras.training.stage import Stage
 from moe_keras.training.stages import StagesHistory, fit_stages
 from moe_keras.zoo import build_risk_moe
@@ -99,6 +100,7 @@ class RiskPlan:
         )
 
 
+@held_generators()
 def fit_risk_moe(
     schema: RiskSchema,
     table: Any,
@@ -117,7 +119,8 @@ def fit_risk_moe(
         labels: int `(N,)`, in 0..C-1, such as `RiskSchema.labels` makes.
         plan: `RiskPlan`; its defaults if None.
         num_classes: int > 1. C.
-        seed: int >= 0, of folds, weights, order and trees.
+        seed: int >= 0, of folds, weights, order and trees. Threads fit one
+            after the other; see `MoEClassifier`.
         note: told of each step as it begins, in a few words.
         kept: see `predict_out_of_fold`; for going on after an interruption.
 

@@ -12,6 +12,7 @@ from moe_keras.training.best_weights import BestWeights
 from moe_keras.training.dense_gates import dense_gates
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.freezing import Freezer
+from moe_keras.training.generators import held_generators
 from moe_keras.training.recipe_parts import Monitor
 from moe_keras.training.routing_log import RoutingLog
 from moe_keras.training.stage import DEFAULT_STAGES, Stage
@@ -53,6 +54,7 @@ class StagesHistory(keras.callbacks.History):
         )
 
 
+@held_generators()
 def fit_stages(
     model: keras.Model,
     data: Any,
