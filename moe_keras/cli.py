@@ -20,6 +20,7 @@ from moe_keras.cli_options import (
     Threads,
     limit_threads,
 )
+from moe_keras.still_busy import still_busy
 
 SUMMARY = "Mixture-of-experts models for Keras: train, measure, ship."
 
@@ -209,12 +210,12 @@ def train(
             raise ValueError(
                 "name a recipe, or a table with --csv and --target"
             )
-        with quiet_start():
+        console = Console()
+        with still_busy(console, f"{recipe}: starting"), quiet_start():
             from moe_keras.runner import train_recipe
             from moe_keras.runner.tables import results_table
             from moe_keras.training import load_recipe
 
-        console = Console()
         read = load_recipe(recipe)
         results = [
             train_recipe(
@@ -242,10 +243,11 @@ def _train_table(
 ) -> None:
     if recipe is not None or csv is None or target is None:
         raise ValueError("--csv and --target go together, without a recipe")
-    with quiet_start():
+    console = Console()
+    # TensorFlow alone may take longer than anybody waits for a first line.
+    with still_busy(console, f"{csv}: starting"), quiet_start():
         from moe_keras.cards import train_table
         from moe_keras.cards.tables import comparison_table
-    console = Console()
     done = train_table(csv, target, positive, out, drop, folds, console=console)
     Console(width=160).print(comparison_table(done.comparison))
     console.print(f"Read [bold]{done.folder / 'card.md'}[/bold]")

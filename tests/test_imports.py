@@ -15,7 +15,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # Low to high. Folders of one rank do not import each other.
 RANKS = [
-    {"errors", "quiet", "saved_names", "_version"},
+    {"errors", "quiet", "saved_names", "still_busy", "_version"},
     {"storage"},
     {"one_writer"},
     {"ops.kernels"},

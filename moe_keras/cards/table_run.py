@@ -17,6 +17,7 @@ from moe_keras.export import export_saved_model
 from moe_keras.one_writer import one_writer
 from moe_keras.runner import train_recipe
 from moe_keras.runner.files import MODEL, is_finished, read_model
+from moe_keras.still_busy import still_busy
 from moe_keras.storage import new_folder, write_file
 from moe_keras.training import Recipe
 from moe_keras.training.table_recipe import make_table_recipe
@@ -119,13 +120,16 @@ def _train(
         (folder / MODEL).unlink(missing_ok=True)
     for fold in recipe.seeds:
         train_recipe(recipe, fold, runs, console=console)
-    console.print(f"{folder}: comparing with other models takes minutes")
-    _, comparison = publish_compared(recipe, folder, runs, command=command)
+    with still_busy(
+        console, f"{folder}: comparing with other models takes minutes"
+    ):
+        _, comparison = publish_compared(recipe, folder, runs, command=command)
     console.print(f"{folder}: training on all rows")
     whole = recipe.model_copy(update={"folds": None})
     trained = train_recipe(whole, 0, all_rows, console=console)
     model = trained.load()
-    with new_folder(folder / "saved_model") as draft:
+    exporting = still_busy(console, f"{folder}: exporting the model")
+    with exporting, new_folder(folder / "saved_model") as draft:
         export_saved_model(model, draft)
     # The last to be written: where it is, all of the folder is done.
     write_file(folder / MODEL, (trained.folder / MODEL).read_bytes())

@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from moe_keras.data import Split
 from moe_keras.runner.number_bins import NumberBins
 from moe_keras.runner.tabm import TabMClassifier
+from moe_keras.training.few_threads import MANY_ROWS, threads_for
 from moe_keras.training.forest_kinds import ForestKind
 
 # Of what a model is fitted to, the share that its settings are compared on.
@@ -130,7 +131,12 @@ def fit_table(name: str, split: Split) -> BaseEstimator:
         model = VotingClassifier(parts, voting="soft")
     else:
         model = _search(*MODELS[name]())
-    return model.fit(split.frame(), split.labels)
+    if name in (*BOOSTED, MEAN) and len(split) < MANY_ROWS:
+        # LightGBM asks for all threads itself.
+        given = [key for key in model.get_params() if key.endswith("n_jobs")]
+        model.set_params(**dict.fromkeys(given, 1))
+    with threads_for(len(split)):
+        return model.fit(split.frame(), split.labels)
 
 
 def _search(model: Any, settings: Mapping[str, Any]) -> BaseEstimator:
@@ -143,5 +149,6 @@ def _search(model: Any, settings: Mapping[str, Any]) -> BaseEstimator:
 def predict_table(model: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Probabilities `(N, C)` of the rows of a table."""
     frame = Split(dict(inputs), np.empty(0)).frame()
-    found: np.ndarray = model.predict_proba(frame)
+    with threads_for(len(frame)):
+        found: np.ndarray = model.predict_proba(frame)
     return found

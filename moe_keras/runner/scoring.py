@@ -9,6 +9,7 @@ from moe_keras.data import Split
 from moe_keras.data.lengths import in_order_of_length
 from moe_keras.errors import require
 from moe_keras.insight import GatedModel, classification_scores, risk_scores
+from moe_keras.layers import Gate
 from moe_keras.ops.cost import count_multiply_adds
 from moe_keras.quiet import without_log
 from moe_keras.training import Recipe
@@ -115,19 +116,27 @@ def cost(model: keras.Model, split: Split) -> dict[str, Any]:
     """
     counted = {"parameters": model.count_params()}
     try:
-        count_multiply_adds(model)
+        found = count_multiply_adds(model)
     except ValueError:
         return {
             **counted,
             "active_multiply_adds": None,
             "total_multiply_adds": None,
         }
-    found = count_multiply_adds(model, expert_load=expert_load(model, split))
+    if _has_sparse_gate(model):
+        load = expert_load(model, split)
+        found = count_multiply_adds(model, expert_load=load)
     return {
         **counted,
         "active_multiply_adds": found.active,
         "total_multiply_adds": found.total,
     }
+
+
+def _has_sparse_gate(model: keras.Model) -> bool:
+    """Whether what experts cost depends on the rows."""
+    gates = (one for one in model._flatten_layers() if isinstance(one, Gate))
+    return any(gate.is_sparse for gate in gates)
 
 
 def expert_load(model: keras.Model, split: Split) -> dict[str, list[float]]:

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from moe_keras.layers import ForestExpert, TableColumns
 from moe_keras.schema import RiskSchema
+from moe_keras.training.few_threads import threads_for
 from moe_keras.zoo.risk.builder import read_rows
 from moe_keras.zoo.risk.experts import Columns
 
@@ -47,7 +48,8 @@ def fit_forests(
             options["random_state"] = seed
         if any(signs):
             options |= _constraints(known, signs, number)
-        fitted.set_params(**options).fit(rows, labels)
+        with threads_for(len(rows)):
+            fitted.set_params(**options).fit(rows, labels)
         banks.append(
             ForestExpert.from_model(
                 fitted, columns=read, name=f"forest_{number}"

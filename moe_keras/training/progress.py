@@ -1,6 +1,7 @@
 """One line for a whole training, where Keras' own bar takes one per epoch."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Self
 
 import keras
@@ -13,6 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from moe_keras.still_busy import Busy, still_busy
+
 
 def _make_bar(unit: str, console: Console | None) -> Progress:
     return Progress(
@@ -24,6 +27,13 @@ def _make_bar(unit: str, console: Console | None) -> Progress:
         TextColumn("{task.fields[logs]}"),
         console=console,
     )
+
+
+def _say_lines(lines: ExitStack, console: Console, label: str) -> Busy | None:
+    """Lines beside a bar, where the bar is shown only once it is done."""
+    if console.is_terminal:
+        return None
+    return lines.enter_context(still_busy(console, f"{label}: begins"))
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -44,11 +54,15 @@ class ProgressBar(keras.callbacks.Callback):
         super().__init__()
         self._show = show
         self._label = label
-        self._console = console
+        self._console = console or Console()
         self._progress: Progress | None = None
+        self._lines = ExitStack()
+        self._busy: Busy | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.on_train_end()
         self._progress = _make_bar("epochs", self._console)
+        self._busy = _say_lines(self._lines, self._console, self._label)
         self._task = self._progress.add_task(
             f"{self._label:<17}", total=self.params["epochs"], logs=""
         )
@@ -64,9 +78,13 @@ class ProgressBar(keras.callbacks.Callback):
                 if logs and name in logs
             )
             self._progress.update(self._task, completed=epoch + 1, logs=text)
+            if self._busy is not None:
+                done = f"{epoch + 1}/{self.params['epochs']} epochs"
+                self._busy.text = f"{self._label}: {done}  {text}"
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._progress is not None:
+            self._lines.close()
             self._progress.stop()
             self._progress = None
 
@@ -99,13 +117,21 @@ class StepBar(ShownInside):
     """
 
     def __init__(self, label: str, steps: int, console: Console | None = None):
-        super().__init__(_make_bar("steps", console))
+        self._label, self._console = label, console or Console()
+        super().__init__(_make_bar("steps", self._console))
         self._task = self._progress.add_task(
             f"{label:<17}", total=steps, logs=""
         )
         self._begun = 0
+        self._lines = ExitStack()
+        self._busy: Busy | None = None
+
+    def __enter__(self) -> Self:
+        self._busy = _say_lines(self._lines, self._console, self._label)
+        return super().__enter__()
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
+        self._lines.close()
         if kind is None:
             task = self._progress.tasks[0]
             self._progress.update(self._task, completed=task.total, logs="")
@@ -115,3 +141,5 @@ class StepBar(ShownInside):
         """Say that a step begins, and so that the one before it is done."""
         self._progress.update(self._task, completed=self._begun, logs=step)
         self._begun += 1
+        if self._busy is not None:
+            self._busy.say(f"{self._label}: {step}")

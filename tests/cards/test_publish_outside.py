@@ -68,7 +68,8 @@ def test_one_contestant_alone_takes_its_place(tmp_path):
         said = predict(data.test.inputs)[:, 1]
         auc = roc_auc_score(data.test.labels, said)
         assert row["auc"] == pytest.approx(auc, abs=1e-9)
-        assert row["latency_ms"]["p50"] > 0
+        # Of one fold.
+        assert (row["latency_ms"] is None) == (row["seed"] < 2)
     gap = paired_folds([0.8, 0.79, 0.78], [row["auc"] for row in rival], 3)
     assert found["differences"][RIVAL] == pytest.approx(gap._asdict())
     # To the bit.
@@ -81,7 +82,7 @@ def test_one_contestant_alone_takes_its_place(tmp_path):
         ] == [row for row in before["test"] if row["contestant"] == contestant]
     card = (tmp_path / "card.md").read_text()
     assert card == make_card(tmp_path)
-    assert "been read 3 times" in card
+    assert f"been read {found['test_readings']} times" in card
 
 
 def test_a_contestant_that_is_new_comes_last(tmp_path):
