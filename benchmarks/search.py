@@ -34,7 +34,7 @@ from moe_keras.data import Dataset, load_dataset
 from moe_keras.search import Budget, SearchResult, Trial, tune
 from moe_keras.search.subset import limit_training_rows
 
-PAGE = page.ROOT / "docs" / "search.md"
+PAGE = page.ROOT / "docs" / "tuning.md"
 RESULTS = page.RESULTS.with_name("search.json")
 TRIALS, NEW_SEEDS = 12, (2, 3)
 DATA_DIR = "MOE_KERAS_DATA_DIR"

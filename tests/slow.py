@@ -64,7 +64,7 @@ SLOW = {
     "tests/test_documents.py::test_code_blocks_run[docs/image_models.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/multi_task.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/risk_models.md]",
-    "tests/test_documents.py::test_code_blocks_run[docs/search.md]",
+    "tests/test_documents.py::test_code_blocks_run[docs/tuning.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/sentiment_models.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/staged_training.md]",
     "tests/test_documents.py::test_code_blocks_run[docs/tabular_experts.md]",

@@ -7,6 +7,7 @@ import shutil
 import site
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 
@@ -209,6 +210,65 @@ def test_the_zoo_is_found_in_an_editable_install(source, tmp_path):
         text=True,
     )
     assert run.stdout.strip() == str(source / "moe_keras" / "__init__.py")
+
+
+# What building and training leave behind.
+BUILT = {"build", "moe_keras.egg-info", "runs"}
+SDIST = "from setuptools import build_meta; build_meta.build_sdist({!r})"
+
+
+@pytest.mark.slow
+def test_the_source_archive_is_the_repository(source, tmp_path):
+    """Its tests run where it is unpacked: all of them, and what they read."""
+    run = [sys.executable, "-c", SDIST.format(str(tmp_path))]
+    subprocess.run(run, check=True, cwd=source, capture_output=True)
+    (path,) = tmp_path.iterdir()
+    with tarfile.open(path) as archive:
+        found = {
+            name.partition("/")[2]
+            for name in archive.getnames()
+            if archive.getmember(name).isfile()
+        }
+    made = {one for one in found if one.startswith("moe_keras.egg-info/")}
+    expected = {
+        str(one.relative_to(source))
+        for one in source.rglob("*")
+        if one.is_file() and not BUILT & {*one.relative_to(source).parts}
+    }
+    assert found - made == expected | {"PKG-INFO"}
+    for name in (
+        "tests/layers/test_contract.py",
+        "tests/oracles.py",
+        "docs/conf.py",
+        "benchmarks/results/routing.json",
+        "examples/digits.py",
+        "zoo/risk/german_credit/recipe.yaml",
+        "Makefile",
+        ".gitignore",
+    ):
+        assert name in found
+    # An unpacked archive says what it is, and finds its own files.
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (root,) = (tmp_path / "unpacked").iterdir()
+    chosen = ["tests/test_project_files.py", "tests/schema/test_infer.py"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", *chosen],
+        check=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+    )
+
+
+def test_the_source_archive_names_every_folder_of_the_repository():
+    # What the file system has but git has not is no matter here.
+    named = (ROOT / "MANIFEST.in").read_text()
+    held = {path.name for path in ROOT.glob("*/") if any(path.glob("**/*.py"))}
+    held -= {one for one in held if one.startswith(".") or one == "shared"}
+    assert {f"graft {name}" for name in held - {"build"}} <= set(
+        named.splitlines()
+    )
 
 
 def test_entry_point(wheel):

@@ -18,23 +18,33 @@ _SHOWN = 60
 
 
 def presets_table(infos: Sequence[PresetInfo]) -> Table:
-    """A row for each preset."""
-    table = Table()
-    for heading in ("preset", "task", "data", "score"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "active multiply-adds", "MB"):
-        table.add_column(heading, justify="right")
-    for info in infos:
+    """A row for each preset.
+
+    Handles and numbers are whole in a terminal of 80 columns, so that they can
+    be copied; data and scores are folded there.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    scores = [_headline(info) for info in infos]
+    words = [word for score in scores for word in score.split()]
+    table.add_column("preset", no_wrap=True, min_width=_widest(infos))
+    table.add_column("data", overflow="fold")
+    table.add_column("score", min_width=max(map(len, words), default=0))
+    for heading in ("parameters", "active\nmultiply-adds", "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for info, score in zip(infos, scores, strict=True):
         table.add_row(
             info.handle,
-            info.task,
             info.data["name"],
-            _headline(info),
+            score,
             f"{info.parameters:,}",
             f"{info.multiply_adds['active']:,.0f}",
             f"{info.num_bytes / 1e6:.2f}",
         )
     return table
+
+
+def _widest(infos: Sequence[PresetInfo]) -> int:
+    return max((len(info.handle) for info in infos), default=0)
 
 
 def presets_json(infos: Sequence[PresetInfo]) -> str:

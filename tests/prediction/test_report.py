@@ -60,17 +60,36 @@ def text_of(table):
 def test_the_table_of_presets():
     text = text_of(presets_table([preset()]))
     assert (
-        "image/toy_moe │ image │ toy │ accuracy 0.9123 ± 0.0031 (3 seeds) │ "
-        "1,234,567 │ 2,346 │ 2.47" in text
+        "image/toy_moe toy accuracy 0.9123 ± 0.0031 (3 seeds) "
+        "1,234,567 2,346 2.47" in text
     )
+
+
+def test_handles_and_numbers_are_whole_in_a_narrow_terminal():
+    infos = [
+        preset(
+            name="fashion_mnist_small",
+            data={"name": "csv:taiwan_credit_default.csv", "licence": "-"},
+            multiply_adds={"active": 158_984_123.0, "total": 1},
+        ),
+        preset(name="a", task="risk"),
+    ]
+    console = Console(width=80, file=io.StringIO())
+    console.print(presets_table(infos))
+    text = console.file.getvalue()
+    for word in ("image/fashion_mnist_small", "1,234,567", "158,984,123"):
+        assert word in text.split()
+    assert "accuracy" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
     ("scores", "shown"),
     [
-        ({"accuracy": 0.5, "ece": 0.1}, "│ accuracy 0.5 │"),
-        ({"accuracy": {"mean": 0.5}}, "│ accuracy 0.5 │"),
-        ({}, "│ - │"),
+        ({"accuracy": 0.5, "ece": 0.1}, " toy accuracy 0.5 1,234,567"),
+        ({"accuracy": {"mean": 0.5}}, " toy accuracy 0.5 1,234,567"),
+        ({}, " toy - 1,234,567"),
     ],
 )
 def test_the_first_score_is_the_headline(scores, shown):

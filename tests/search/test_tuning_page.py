@@ -1,4 +1,4 @@
-"""The tables of docs/search.md and docs/commands.md against the code."""
+"""The tables of docs/tuning.md and docs/commands.md against the code."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def number(text):
 
 @pytest.mark.parametrize("task", DATA)
 def test_spaces(task):
-    page = (DOCS / "search.md").read_text()
+    page = (DOCS / "tuning.md").read_text()
     section = page.split(f"### {task}\n")[1].split("\n#")[0]
     rows = re.findall(r"^\| (\w+) \| (.*) \|$", section, re.MULTILINE)
     found = {
