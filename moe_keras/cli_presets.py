@@ -64,6 +64,13 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
         top: Annotated[
             int, typer.Option(min=1, help="How many classes to name.")
         ] = 3,
+        classes: Annotated[
+            str | None,
+            typer.Option(
+                help="Names of the classes, as cat,dog or a file with one a "
+                "line, where the model does not know them."
+            ),
+        ] = None,
         as_json: Annotated[
             bool, typer.Option("--json", help="Print JSON, not a table.")
         ] = False,
@@ -114,7 +121,9 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
                 from moe_keras import prediction
                 from moe_keras.prediction import report
                 from moe_keras.storage import write_file
+            names = None if classes is None else _class_names(classes)
             trained = prediction.load_trained(model, "predict")
+            trained = prediction.as_trained(trained, names, "predict")
             options = {
                 "id_column": id_column,
                 "schema": schema,
@@ -148,6 +157,18 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
                 Console().print(report.predictions_table(found))
             else:
                 typer.echo(f"wrote {out}")
+
+
+def _class_names(given: str) -> list[str]:
+    """Those of `cat,dog`, or the lines of a file of that name."""
+    if Path(given).is_file():
+        try:
+            lines = Path(given).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"--classes {given}: {error}") from None
+    else:
+        lines = given.split(",")
+    return [line.strip() for line in lines if line.strip()]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from moe_keras.cli import app
 from moe_keras.zoo.presets import packaged
 from tests.tools import draw
-from tests.zoo.presets.tiny import save_tiny
+from tests.zoo.presets.tiny import save_tiny, tiny_model
 
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
@@ -83,3 +83,19 @@ def test_what_is_wrong_is_said_in_a_sentence(arguments, message):
     text = run("predict", *arguments, code=2)
     assert message in text
     assert "Traceback" not in text
+
+
+def test_names_of_classes_may_be_given(tmp_path):
+    tiny_model().save(tmp_path / "my.keras")
+    (tmp_path / "names.txt").write_text("\ufeffmug\n\n cup \nplate\n")
+    for given in ("mug,cup,plate", "names.txt"):
+        asked = ("predict", "my.keras", "many.npy", "--json", "--classes")
+        found = json.loads(run(*asked, given))
+        for one in found["predictions"]:
+            names = {score["name"] for score in one["classes"]}
+            assert names == {"mug", "cup", "plate"}
+    asked = ("predict", "my.keras", "many.npy", "--classes")
+    text = run(*asked, "mug,cup", code=2)
+    assert "error: predict: `classes` must have one name for each" in text
+    (tmp_path / "bad.txt").write_bytes(b"\xff")
+    assert "error: --classes bad.txt: " in run(*asked, "bad.txt", code=2)

@@ -165,7 +165,7 @@ def validation_rows(
     """
     if recipe.out_of_fold is None:
         return compare_recipe(recipe, runs, "validation", data_dir).rows
-    left = {"training", "versions", "recipe"}
+    left = {"training", "versions", "recipe", "classes"}
     found = (read_result(run) for _, _, run in finished_runs(recipe, runs))
     return [
         {key: value for key, value in result.items() if key not in left}

@@ -151,6 +151,13 @@ class PresenceCounts:
             min_texts=min_texts,
             texts=self.num_texts,
         )
+        require(
+            not self._labelled or np.count_nonzero(self._texts) > 1,
+            OWNER,
+            "`labels` must be of two classes or more: there is nothing to tell "
+            "apart.",
+            labels=np.flatnonzero(self._texts).tolist(),
+        )
         keys, totals = keys[enough], totals[enough]
         keys = np.sort(keys[np.lexsort((keys, -totals))[:most]])
         owners, classes = np.divmod(self._codes, self._num_classes)

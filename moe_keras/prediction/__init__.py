@@ -10,5 +10,6 @@ from moe_keras.prediction.score_rows import score_rows as score_rows
 from moe_keras.prediction.score_table import TableScores as TableScores
 from moe_keras.prediction.score_table import score_table as score_table
 from moe_keras.prediction.trained import TrainedModel as TrainedModel
+from moe_keras.prediction.trained import as_trained as as_trained
 from moe_keras.prediction.trained import load_trained as load_trained
 from moe_keras.prediction.trained import reads_tables as reads_tables

@@ -1,7 +1,8 @@
 """Trained models by whatever names them: preset, file, folder of a run."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from moe_keras.zoo.presets.info import INFO_FILE
 from moe_keras.zoo.presets.loading import load_info
 
 OWNER = "load_trained"
+RUN_RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
         owner: whom to name in errors.
 
     Returns:
-        `TrainedModel`. What is no preset has numbers for classes. In a folder
-        with both a `model.keras` and a preset, as `train_table` makes, the
-        former is the model, and the latter says its task and classes.
+        `TrainedModel`. A lone `.keras` file has numbers for classes; beside
+        the `result.json` of its training, or a preset, the names that they say.
+        In a folder with both a `model.keras` and a preset, as `train_table`
+        makes, the former is the model, and the latter says its task too.
 
     Raises:
         ValueError: for what names no model, and for a model that cannot be
@@ -58,7 +61,9 @@ def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
     """
     path = Path(name)
     if path.is_file():
-        return _describe(str(name), _read_model(path, owner), owner)
+        return _with_names(
+            _describe(str(name), _read_model(path, owner), owner), path.parent
+        )
     require(
         not is_unfinished_table(path),
         owner,
@@ -74,9 +79,8 @@ def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
         return TrainedModel(found.name, found.model, info.task, info.classes)
     if path.is_dir() and not (path / INFO_FILE).is_file():
         if (path / RUN_MODEL).is_file():
-            return _describe(
-                str(name), _read_model(path / RUN_MODEL, owner), owner
-            )
+            model = _read_model(path / RUN_MODEL, owner)
+            return _with_names(_describe(str(name), model, owner), path)
         seeds = [found.parent for found in path.glob(f"*/{RUN_MODEL}")]
         require(
             not seeds,
@@ -101,6 +105,26 @@ def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
     )
     preset = load_preset(name)
     return TrainedModel(str(name), preset.model, preset.task, preset.classes)
+
+
+def _with_names(found: TrainedModel, folder: Path) -> TrainedModel:
+    """The same with the names of the classes that its folder knows, if any.
+
+    A `.keras` file has none; the result of a training beside it has, and so
+    has a preset.
+    """
+    try:
+        if (folder / INFO_FILE).is_file():
+            names = load_info(folder.resolve()).classes
+        else:
+            result = json.loads((folder / RUN_RESULT).read_text("utf-8"))
+            names = tuple(result["classes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return found
+    fits = len(names) == len(found.classes) and all(
+        isinstance(name, str) for name in names
+    )
+    return replace(found, classes=names) if fits else found
 
 
 def _describe(name: str, model: Any, owner: str) -> TrainedModel:

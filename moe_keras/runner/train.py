@@ -267,6 +267,8 @@ def _finish(
         "contestant": run.contestant,
         "seed": run.seed,
         "data": run.data.name,
+        # What a lone model cannot say; `load_trained` reads it here.
+        "classes": list(run.data.classes),
         "split": split,
         "rows": len(rows),
         **scores,

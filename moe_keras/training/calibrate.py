@@ -257,6 +257,12 @@ def _collect(
         labels_dtype=str(labels.dtype),
         logits_shape=logits.shape,
     )
+    if labels.min() == labels.max():
+        warnings.warn(
+            f"{owner}: all labels are of one class, {labels[0]}: what is "
+            "fitted to them says nothing of the others.",
+            stacklevel=3,
+        )
     (weight,) = weights or [np.ones(len(labels))]
     return logits, labels, weight
 

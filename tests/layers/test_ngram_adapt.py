@@ -265,6 +265,8 @@ def test_adapt_and_fold_want_a_layer_that_is_built():
         ({"min_texts": 0}, "NGramExpert: `min_texts` must be an integer above "
          "0. Received: min_texts=0"),
         ({"labels": None}, "adapt: `labels` are needed for all texts"),
+        ({"labels": [1, 1]}, "adapt: `labels` must be of two classes or more: "
+         "there is nothing to tell apart. Received: labels=[1]"),
         ({"labels": [0, 2]}, "adapt: `labels` must be integers in 0..1; of"),
         ({"min_texts": 3}, "adapt: there must be an n-gram that is in "
          "`min_texts` texts. Received: min_texts=3, texts=2"),

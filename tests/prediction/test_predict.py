@@ -329,3 +329,19 @@ def test_a_header_that_asks_for_too_much(preset, tmp_path, header):
     file.write_bytes(b"\x93NUMPY\x01\x00" + size + text + bytes(64))
     rule = "the file cannot be read as an array. Received: file=.*reason=."
     refused(rule, preset, [file])
+
+
+def test_the_names_of_the_classes_are_those_beside_the_model(tmp_path):
+    model, file = tiny_model(), tmp_path / "model.keras"
+    model.save(file)
+    result = tmp_path / "result.json"
+    result.write_text('{"classes": ["bag", "coat", "dress"]}')
+    for name in (file, tmp_path):
+        assert load_trained(name).classes == ("bag", "coat", "dress")
+    # What does not fit, or cannot be read, is no reason not to predict.
+    for text in ('{"classes": ["bag"]}', "{}", "{", '{"classes": [1, 2, 3]}'):
+        result.write_text(text)
+        assert load_trained(file).classes == ("0", "1", "2")
+    save_preset(model, tmp_path, METADATA)
+    for name in (file, tmp_path):
+        assert load_trained(name).classes == ("bag", "coat", "dress")

@@ -109,6 +109,7 @@ def test_scores_are_those_of_the_saved_model(run):
     assert best == int(np.argmax(accuracies))
     assert run.result["accuracy"] == pytest.approx(accuracies[best], abs=1e-6)
     assert run.result["rows"] == len(rows)
+    assert run.result["classes"] == list("0123456789")
 
 
 def test_the_model_is_loaded_with_the_layers_alone(run):

@@ -111,3 +111,10 @@ def test_refused():
     for wrong in (labels[:5], labels + 4, labels + 0.5):
         with pytest.raises(ValueError, match="a class number for each row"):
             fit_temperature(scaled_model(), (logits, wrong))
+
+
+def test_labels_of_one_class_are_told():
+    logits, _ = drawn(40)
+    logits[:, 2] += 3
+    with pytest.warns(UserWarning, match="fit_temperature: all labels .*, 2:"):
+        fit_temperature(scaled_model(), (logits, np.full(40, 2)))

@@ -269,3 +269,41 @@ def test_mirrored_images_are_seen_in_training_only():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         build_image_moe(**arguments)
+
+
+def with_top(kind):
+    features = backbone(maps=False)
+    if kind == "features":
+        return features
+    dense, top = keras.layers.Dense(4), keras.layers.Softmax()
+    if kind == "dense":
+        dense, top = keras.layers.Dense(4, "softmax"), None
+    if kind == "activation":
+        top = keras.layers.Activation("softmax")
+    if kind == "sequential":
+        return keras.Sequential([keras.Input((8, 8, 1)), features, dense, top])
+    x = dense(features.output)
+    model = keras.Model(features.input, x if top is None else top(x))
+    if kind == "nested":
+        images = keras.Input((8, 8, 1))
+        return keras.Model(images, model(images), name="outer")
+    return model
+
+
+@pytest.mark.parametrize(
+    "kind", ["dense", "softmax", "activation", "sequential", "nested"]
+)
+def test_a_backbone_that_is_a_classifier_is_told_to_lose_its_top(kind):
+    message = (
+        r"^build_image_moe: `backbone` must return features, not the "
+        r"probabilities .*include_top=False.*layers\[-2\].*backbone=.*, 4\)$"
+    )
+    with pytest.raises(ValueError, match=message):
+        build("backbone", backbone=with_top(kind))
+
+
+def test_a_backbone_without_its_top_is_taken():
+    given = with_top("softmax")
+    cut = keras.Model(given.input, given.layers[-2].output)
+    for taken in (cut, with_top("features")):
+        assert build("backbone", backbone=taken).output_shape == (None, 10)

@@ -34,7 +34,7 @@ def grow_backbone(
         images: `(B, H, W, C)`.
         num_classes: int > 1.
         backbone: `keras.Model` from images to features `(B, F)` or maps
-            `(B, H', W', F)`.
+            `(B, H', W', F)`, without the softmax of a classifier at its end.
         experts: int > 0. E.
         top_k: int in 1..E or None: experts that see an image; None for all.
         gate: layer from features `(B, F)` to gates `(B, E)`. Defaults to
@@ -100,4 +100,25 @@ def _check(images: Any, backbone: Any) -> None:
         owner,
         "`backbone` must return features (B, F) or maps (B, H, W, F).",
         backbone_output_shape=tuple(backbone.output_shape),
+    )
+    require(
+        not _ends_in_softmax(backbone),
+        owner,
+        "`backbone` must return features, not the probabilities of its own "
+        "classes: build it with include_top=False, or cut its top off, "
+        "keras.Model(backbone.input, backbone.layers[-2].output).",
+        backbone=backbone.name,
+        backbone_output_shape=tuple(backbone.output_shape),
+    )
+
+
+def _ends_in_softmax(model: keras.Model) -> bool:
+    """Whether the last layer, as far as it is known, is a classifier's."""
+    history = getattr(model.outputs[0], "_keras_history", None)
+    last = None if history is None else history.operation
+    if isinstance(last, keras.Model):
+        return _ends_in_softmax(last)
+    return (
+        isinstance(last, keras.layers.Softmax)
+        or getattr(last, "activation", None) is keras.activations.softmax
     )
