@@ -12,6 +12,7 @@ import keras
 from moe_keras.errors import require
 from moe_keras.layers import TableColumns
 from moe_keras.runner.files import MODEL as RUN_MODEL
+from moe_keras.runner.files import RESULT as RUN_RESULT
 from moe_keras.runner.files import is_unfinished_table
 from moe_keras.storage import check_archive
 from moe_keras.zoo import load_preset
@@ -19,7 +20,6 @@ from moe_keras.zoo.presets.info import INFO_FILE
 from moe_keras.zoo.presets.loading import load_info
 
 OWNER = "load_trained"
-RUN_RESULT = "result.json"
 
 
 @dataclass(frozen=True)

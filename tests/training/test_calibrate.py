@@ -1,6 +1,7 @@
 """The temperature that fits, on logits whose temperature is known."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from moe_keras.data.split import Split
 from moe_keras.layers import TemperatureScaling
-from moe_keras.training import fit_temperature
+from moe_keras.training import calibrate, fit_temperature
 from tests.tools import draw, numpy_of
 
 TRUE = 2.5
@@ -113,8 +114,13 @@ def test_refused():
             fit_temperature(scaled_model(), (logits, wrong))
 
 
-def test_labels_of_one_class_are_told():
-    logits, _ = drawn(40)
-    logits[:, 2] += 3
-    with pytest.warns(UserWarning, match="fit_temperature: all labels .*, 2:"):
-        fit_temperature(scaled_model(), (logits, np.full(40, 2)))
+def test_labels_of_one_class_are_told(monkeypatch):
+    told = []
+    warn = SimpleNamespace(warn=lambda text, **_: told.append(text))
+    monkeypatch.setattr(calibrate, "warnings", warn)
+    logits, labels = drawn(40)
+    fit_temperature(scaled_model(), (logits, labels))
+    assert told == []
+    fit_temperature(scaled_model(), (logits, np.full(40, 2)))
+    text = "fit_temperature: all labels are of one class, 2: what is fitted"
+    assert told[0].startswith(text)
