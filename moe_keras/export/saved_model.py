@@ -1,5 +1,6 @@
 """SavedModel with two signatures: the predictions, and why they came out so."""
 
+import keyword
 import math
 import os
 import re
@@ -42,7 +43,7 @@ def export_saved_model(
     """Write a model as a TensorFlow SavedModel and check what was written.
 
     Signatures, whose inputs carry the names of the model's inputs, with `_` for
-    what TensorFlow does not allow there, such as spaces:
+    what TensorFlow does not allow there, such as spaces; see `served_names`:
 
     - `serving_default` returns `{"outputs": predictions}`, or the model's own
       names where it has several outputs;
@@ -102,29 +103,48 @@ def export_saved_model(
     return Path(path)
 
 
+def served_names(model: keras.Model) -> dict[str, str]:
+    """Under which name each input of a model is fed to its SavedModel.
+
+    A name that TensorFlow can have is kept. Else `_` stands for what it does
+    not allow, and behind a name that it cannot tell from one before: it has no
+    case there, and no dots; nor can it have Python's keywords, or `self`.
+
+    Args:
+        model: `keras.Model` with tensor inputs, as of `export_saved_model`.
+
+    Returns:
+        By the name of the input, as the model has it, that of the signatures.
+    """
+    served: dict[str, str] = {}
+    parameters, nodes = {"self", *keyword.kwlist}, set()
+    for tensor in keras.tree.flatten(model.inputs):
+        name = re.sub("[^A-Za-z0-9_.-]", "_", tensor.name)
+        name = name if name[0].isalnum() else f"x{name}"
+        while _parameter(name) in parameters or name.lower() in nodes:
+            name += "_"
+        parameters.add(_parameter(name))
+        nodes.add(name.lower())
+        served[tensor.name] = name
+    return served
+
+
+def _parameter(name: str) -> str:
+    """What TensorFlow calls the argument of a signature."""
+    found = re.sub("[^A-Za-z0-9]", "_", name)
+    return found if found[0].isalpha() else f"arg_{found}"
+
+
 def _input_signature(model: Any) -> dict[str, Any]:
     import tensorflow as tf
 
-    tensors = keras.tree.flatten(model.inputs)
-    names = _served_names([tensor.name for tensor in tensors])
+    names = served_names(model)
     return {
         tensor.name: tf.TensorSpec(
-            (None, *tensor.shape[1:]), tensor.dtype, name=name
+            (None, *tensor.shape[1:]), tensor.dtype, name=names[tensor.name]
         )
-        for tensor, name in zip(tensors, names, strict=True)
+        for tensor in keras.tree.flatten(model.inputs)
     }
-
-
-def _served_names(names: list[str]) -> list[str]:
-    """The names of a signature's inputs, where not all characters can be."""
-    served: list[str] = []
-    for name in names:
-        name = re.sub("[^A-Za-z0-9_.-]", "_", name)
-        name = name if name[0].isalnum() else f"x{name}"
-        while name in served:
-            name += "_"
-        served.append(name)
-    return served
 
 
 def _call(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import keras
 
 from moe_keras.errors import require
 from moe_keras.ops.cost_rules import FREE, RULES
+from moe_keras.ops.model_inputs import copy_inputs
 
 
 @dataclass(frozen=True)
@@ -216,13 +217,9 @@ def _calls(model: Any, input_shapes: Any) -> list[Any]:
     shapes = declared if input_shapes is None else list(input_shapes)
     if shapes != declared or any(map(_declared_length, model.layers)):
         # The same layers along a second graph, at the wanted shapes.
-        inputs = [
-            keras.Input(tuple(shape)[1:], dtype=tensor.dtype, name=tensor.name)
-            for shape, tensor in zip(shapes, model.inputs, strict=True)
-        ]
         model = keras.models.clone_model(
             model,
-            input_tensors=keras.tree.pack_sequence_as(model.input, inputs),
+            input_tensors=copy_inputs(model, shapes),
             clone_function=lambda layer: layer,
             call_function=_call_at_length,
         )

@@ -13,6 +13,7 @@ from keras import ops
 from moe_keras.errors import require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.layers.gates_record import record_outputs
+from moe_keras.ops.model_inputs import copy_inputs
 from moe_keras.ops.scaling import widen
 from moe_keras.training.graph import find_layer, graph_of
 
@@ -66,7 +67,10 @@ def with_expert_outputs(
         return outputs
 
     copy = keras.models.clone_model(
-        graph, clone_function=lambda layer: layer, call_function=call
+        graph,
+        copy_inputs(graph),
+        clone_function=lambda layer: layer,
+        call_function=call,
     )
     ((logits, gates),) = seen
     _check_shapes(copy.output, logits, gates)

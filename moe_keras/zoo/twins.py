@@ -17,6 +17,7 @@ from moe_keras.ops.cost import (
     count_multiply_adds,
     shapes_of_calls,
 )
+from moe_keras.ops.model_inputs import copy_inputs
 
 MATCHES = ("active", "parameters")
 
@@ -74,7 +75,12 @@ def dense_twin(
         )
         return _dense_expert(layer, shapes[layer.name][0], match, bank, target)
 
-    twin = keras.models.clone_model(model, clone_function=clone)
+    twin = keras.models.clone_model(
+        model,
+        # Of a sequential model, Keras makes them itself.
+        None if isinstance(model, keras.Sequential) else copy_inputs(model),
+        clone_function=clone,
+    )
     require(
         replaced,
         "dense_twin",

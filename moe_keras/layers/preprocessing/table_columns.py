@@ -1,7 +1,7 @@
 """Raw columns of a table, by name -> the row that gate and experts read."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from moe_keras.errors import require
+from moe_keras.layers.preprocessing.column_input import make_inputs
 from moe_keras.layers.preprocessing.table_spec import check_table
 from moe_keras.layers.preprocessing.texts import import_tensorflow
 from moe_keras.layers.registration import register
@@ -95,12 +96,16 @@ class TableColumns(keras.layers.Layer):
         """The names of the columns that a call must have."""
         return list(self._spec.raw)
 
-    def make_inputs(self) -> dict[str, keras.KerasTensor]:
-        """A model's inputs, by name: float32 `(B,)`, strings for texts."""
-        return {
-            name: keras.Input((), dtype="string" if text else None, name=name)
-            for name, text in self._spec.raw.items()
-        }
+    def make_inputs(
+        self, taken: Collection[str] = ()
+    ) -> dict[str, keras.KerasTensor]:
+        """A model's inputs, by name: float32 `(B,)`, strings for texts.
+
+        Args:
+            taken: the names of the model's other layers, but for this one.
+                Defaults to `()`.
+        """
+        return make_inputs(self._spec.raw, {self.name, *taken})
 
     def build(self, input_shape: Any = None) -> None:
         """There is nothing to build."""

@@ -14,8 +14,6 @@ from moe_keras.errors import require
 from moe_keras.ops.expression import Expression, parse_expression
 
 OUTSIDE = ("missing", "clip")
-# Keras' names of inputs cannot hold it.
-_REFUSED = "/"
 
 
 @dataclass(frozen=True)
@@ -170,9 +168,9 @@ def _dict(
         )
     name = values["name"]
     require(
-        isinstance(name, str) and name.strip() and _REFUSED not in name,
+        isinstance(name, str) and name.strip(),
         owner,
-        f"a column's name must be a text without {_REFUSED!r}.",
+        "a column's name must be a text.",
         name=name,
     )
     return values

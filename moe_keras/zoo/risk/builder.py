@@ -154,9 +154,9 @@ def build_risk_moe(
         "importance_loss": importance_loss,
     }
     gates = GateMaker(columns, rows, gate_bins, gate == "uniform", router)
-    inputs = reader.make_inputs()
+    classes = {} if targets is None else read_targets(targets)
+    inputs = reader.make_inputs(_layer_names(classes, sharing))
     if targets is not None:
-        classes = read_targets(targets)
         _check_single(columns, forests, num_classes, gate, fusion, dispatch)
         outputs = add_tasks(
             reader(inputs),
@@ -192,6 +192,17 @@ def build_risk_moe(
     )(reader(inputs))
     outputs = add_head(x, None, train_prior, prior)
     return keras.Model(inputs, outputs, name=name)
+
+
+def _layer_names(targets: Mapping[str, int], sharing: Any) -> set[str]:
+    """What a model may have of layers beside its inputs."""
+    heads = ("temperature", "prior", "probabilities", "tower", "logits")
+    levels = read_sharing(sharing).levels
+    return {
+        *("moe", *(f"moe_{level}" for level in range(2, levels + 1))),
+        *(heads[:3] if not targets else ()),
+        *(f"{head}_{target}" for head in heads for target in targets),
+    }
 
 
 def _check_single(

@@ -16,7 +16,7 @@ from tests.tools import BACKEND
         ({"numbers": ["x"]}, "`numbers` must hold dicts.*found='x'"),
         ({"numbers": [{}]}, "a column in `numbers` needs 'name'"),
         ({"numbers": [{"name": ""}]}, "name must be a text"),
-        ({"numbers": [{"name": "a/b"}]}, "text without '/'.*name='a/b'"),
+        ({"numbers": [{"name": 3}]}, "name must be a text.*name=3"),
         ({"numbers": [{"name": "x", "min": 0}]}, "no such key.*key='min'"),
         (
             {"numbers": [{"name": "x", "special": 3}]},
