@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,8 +15,13 @@ from moe_keras import cli_cards, cli_presets, cli_tune
 from moe_keras._version import __version__
 from moe_keras.cli_options import (
     DataDir,
+    Decimal,
+    Encoding,
+    Missing,
     OptionalRecipe,
     Runs,
+    Separator,
+    Thousands,
     Threads,
     limit_threads,
 )
@@ -167,6 +172,13 @@ Drop = Annotated[
     list[str] | None,
     typer.Option(help="Of a table: a column not to read; again for more."),
 ]
+Text = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of a table: a column of texts, whatever they look like; again "
+        "for more."
+    ),
+]
 Folds = Annotated[
     int, typer.Option(min=2, help="Of a table: of the cross-validation.")
 ]
@@ -180,6 +192,12 @@ def train(
     positive: Positive = None,
     drop: Drop = None,
     folds: Folds = 5,
+    text: Text = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    missing: Missing = None,
     seed: Seeds = None,
     out: Runs = None,
     data_dir: DataDir = None,
@@ -204,7 +222,18 @@ def train(
                 raise ValueError(
                     "--seed, --baseline, --fresh and --data-dir are for recipes"
                 )
-            _train_table(recipe, csv, target, positive, drop or [], folds, out)
+            reading = {
+                "text": text,
+                "separator": separator,
+                "decimal": decimal,
+                "thousands": thousands,
+                "encoding": encoding,
+                "missing": missing,
+            }
+            given = {key: one for key, one in reading.items() if one}
+            _train_table(
+                *(recipe, csv, target, positive, drop or [], folds, out, given)
+            )
             return
         if recipe is None:
             raise ValueError(
@@ -240,6 +269,7 @@ def _train_table(
     drop: list[str],
     folds: int,
     out: Path | None,
+    reading: dict[str, Any],
 ) -> None:
     if recipe is not None or csv is None or target is None:
         raise ValueError("--csv and --target go together, without a recipe")
@@ -248,7 +278,11 @@ def _train_table(
     with still_busy(console, f"{csv}: starting"), quiet_start():
         from moe_keras.cards import train_table
         from moe_keras.cards.tables import comparison_table
-    done = train_table(csv, target, positive, out, drop, folds, console=console)
+    done = train_table(
+        *(csv, target, positive, out, drop, folds),
+        console=console,
+        reading=reading,
+    )
     Console(width=160).print(comparison_table(done.comparison))
     console.print(f"Read [bold]{done.folder / 'card.md'}[/bold]")
 

@@ -24,6 +24,27 @@ Threads = Annotated[
     typer.Option(min=1, help="Of TensorFlow; 1 repeats to the bit."),
 ]
 
+# How a CSV file is written.
+Separator = Annotated[
+    str | None,
+    typer.Option(help="Of a CSV file; found in its header if none."),
+]
+Decimal = Annotated[str | None, typer.Option(help="Of a CSV file: . or ,")]
+Thousands = Annotated[
+    str | None,
+    typer.Option(help="Of a CSV file: what stands between thousands."),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of a CSV file; UTF-8 if none.")
+]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of a CSV file: what stands for a missing value; may be given "
+        "again."
+    ),
+]
+
 
 def limit_threads(count: int) -> None:
     """Before TensorFlow is imported, which reads it once."""

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from moe_keras.cli_options import Context
+from moe_keras.cli_options import (
+    Context,
+    Decimal,
+    Encoding,
+    Missing,
+    Separator,
+    Thousands,
+)
 
 
 def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
@@ -89,23 +96,11 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
                 "keep."
             ),
         ] = None,
-        separator: Annotated[
-            str | None,
-            typer.Option(help="Of a CSV file; found in its header if none."),
-        ] = None,
-        decimal: Annotated[
-            str | None, typer.Option(help="Of a CSV file: . or ,")
-        ] = None,
-        encoding: Annotated[
-            str | None, typer.Option(help="Of a CSV file; UTF-8 if none.")
-        ] = None,
-        missing: Annotated[
-            list[str] | None,
-            typer.Option(
-                help="Of a CSV file: what stands for a missing value; may be "
-                "given again."
-            ),
-        ] = None,
+        separator: Separator = None,
+        decimal: Decimal = None,
+        thousands: Thousands = None,
+        encoding: Encoding = None,
+        missing: Missing = None,
     ) -> None:
         """Say what a model sees in files or texts, and which expert decided.
 
@@ -129,6 +124,7 @@ def add_commands(app: typer.Typer, start: Context, errors: Context) -> None:
                 "schema": schema,
                 "separator": separator,
                 "decimal": decimal,
+                "thousands": thousands,
                 "encoding": encoding,
                 "missing": missing,
             }

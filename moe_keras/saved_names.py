@@ -16,6 +16,7 @@ CLASSES = {
         "AttentionExpert",
         "AttentionFusion",
         "AugmentedExperts",
+        "ColumnInput",
         "ConvExpert",
         "CrossExpert",
         "DenseExpert",

@@ -20,7 +20,7 @@ RANKS = [
     {"one_writer"},
     {"ops.kernels"},
     {"ops"},
-    {"forests"},
+    {"forests", "tables"},
     {"layers", "losses"},
     {"schema"},
     {"zoo"},

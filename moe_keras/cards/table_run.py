@@ -2,9 +2,10 @@
 
 import os
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 from rich.console import Console
@@ -56,6 +57,7 @@ def train_table(
     epochs: int | None = None,
     console: Console | None = None,
     positive: str | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> TableRun:
     """Train a risk mixture on any table of two classes, and say how good it is.
 
@@ -79,6 +81,9 @@ def train_table(
         console: where progress goes; a new one by default.
         positive: the same as `bad`, for a target of which no value is bad: a
             churn, a diagnosis, a sale.
+        reading: how the file is written, and which columns are texts; see
+            `make_table_recipe`. Kept in the recipe: tables that the model is
+            asked about are read so.
 
     Returns:
         `TableRun`.
@@ -92,7 +97,9 @@ def train_table(
     """
     console = console or Console()
     bad = either("train_table", bad=bad, positive=positive)
-    recipe = make_table_recipe(path, target, bad, drop, folds, epochs)
+    recipe = make_table_recipe(
+        path, target, bad, drop, folds, epochs, reading=reading
+    )
     folder = Path(out or default_folder(Path(path), recipe.name))
     # Now, not when all folds are trained.
     check_name(folder, "train_table")
@@ -100,6 +107,7 @@ def train_table(
         *("--csv", os.fspath(path), "--target", target),
         *(() if bad is None else ("--positive", str(bad))),
         *(part for name in drop for part in ("--drop", name)),
+        *_as_options(reading or {}),
         *("--folds", str(folds), "--out", str(folder)),
     ]
     command = shlex.join(["moe-keras", "train", *named])
@@ -134,3 +142,10 @@ def _train(
     # The last to be written: where it is, all of the folder is done.
     write_file(folder / MODEL, (trained.folder / MODEL).read_bytes())
     return TableRun(folder, recipe, comparison)
+
+
+def _as_options(reading: Mapping[str, Any]) -> Iterator[str]:
+    """How a file is read, as options of the command."""
+    for name, value in reading.items():
+        for one in [value] if isinstance(value, str) else value:
+            yield from (f"--{name}", one)

@@ -43,6 +43,11 @@ def list_datasets(data_dir: str | os.PathLike[str] | None = None) -> list[str]:
     return [*sorted(EMBEDDED), *(f"tfds:{name}" for name in prepared)]
 
 
+def is_file_name(name: str) -> bool:
+    """Whether `load_dataset` takes a name for that of a file's table."""
+    return name.partition(":")[0] in FILES
+
+
 def load_dataset(
     name: str,
     data_dir: str | os.PathLike[str] | None = None,

@@ -3,18 +3,25 @@
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from moe_keras.data.dataset import Dataset, Feature, assemble
 from moe_keras.data.split import Split
 from moe_keras.data.table_classes import find_class
-from moe_keras.data.table_csv import MISSING
-from moe_keras.data.table_file import PARQUET, open_table
-from moe_keras.data.table_scan import Scan, scan_table
-from moe_keras.data.table_source import OWNER, Source
+from moe_keras.data.table_scan import Known, Scan, scan_table
 from moe_keras.errors import require
+from moe_keras.tables.names import INDEX, find_name
+from moe_keras.tables.notation import read_notation
+from moe_keras.tables.source import PARQUET, Source, find_column, open_table
+
+if TYPE_CHECKING:
+    from moe_keras.schema import RiskSchema
+
+OWNER = "load_table"
+# Options that say how a file is written, not what is in it.
+READING = ("separator", "decimal", "thousands", "encoding", "missing")
 
 
 def load_table(
@@ -27,18 +34,22 @@ def load_table(
     drop: Sequence[str] = (),
     numeric: Sequence[str] = (),
     text: Sequence[str] = (),
+    schema: "RiskSchema | None" = None,
     separator: str | None = None,
     decimal: str = ".",
+    thousands: str | None = None,
     encoding: str = "utf-8-sig",
-    missing: Collection[str] = MISSING,
+    missing: Collection[str] | None = None,
     licence: str = "not given: a file of the caller's",
     citation: str = "not given",
     **options: Any,
 ) -> Dataset:
     """A table from a CSV or Parquet file, and the column to predict.
 
-    A column whose every value can be read as a number is one of numbers, any
-    other one of texts, that is of categories.
+    A column whose every value can be read as a number is one of numbers, and so
+    is one of true and false, as 1 and 0; any other one is one of texts, that is
+    of categories. Columns of which half of the values are numbers are refused:
+    what stands in them has to be said.
 
     Args:
         path: of the file; `.parquet` and `.pq` are Parquet, all else CSV.
@@ -49,13 +60,19 @@ def load_table(
         test_path: file of the test split, with the same columns, or None.
         id_column: whose rows belong together: none of its values is both in
             training and in validation. It is no input.
-        drop: columns that are no inputs.
+        drop: columns that are no inputs. A first column without a name, as
+            pandas writes an index, is none either.
         numeric: columns that must be numbers: a text in them is an error.
         text: columns to take as texts, such as codes that look like numbers.
+        schema: `RiskSchema` that says what its columns hold; None finds it out.
         separator: of a CSV file; found in its header by default.
         decimal: `"."` or `","`, of the numbers in a CSV file.
+        thousands: what stands between thousands in a CSV file: a comma, a
+            point, a blank or an apostrophe; None for nothing.
         encoding: of a CSV file. The default takes a byte order mark or none.
-        missing: what stands for a missing value in a CSV file.
+        missing: what stands for a missing value in a CSV file, instead of what
+            usually does (`moe_keras.tables.MISSING`). A level of `schema` never
+            does.
         licence: under which the data may be used.
         citation: whom to name.
         **options: `validation_share`, see `load_dataset`.
@@ -72,22 +89,20 @@ def load_table(
             such column, no row, one class only, no class in a row, a text or
             an infinite number where a number belongs.
     """
-    require(
-        decimal in (".", ","),
-        OWNER,
-        "`decimal` must be a point or a comma.",
-        decimal=decimal,
-    )
     both = sorted({*numeric} & {*text})
     require(not both, OWNER, "columns are in `numeric` and `text`.", both=both)
-    source = open_table(path, separator, encoding, missing)
-    ids = [] if id_column is None else [id_column]
-    _check_columns(source, target, *ids, *drop, *numeric, *text)
-    scan = scan_table(source, target, id_column, drop, numeric, text, decimal)
+    source = open_table(path, OWNER, separator, encoding)
+    scan = scan_file(
+        *(source, target, id_column, drop, numeric, text, schema),
+        decimal=decimal,
+        thousands=thousands,
+        missing=missing,
+    )
     test = None
     if test_path is not None:
-        other = open_table(test_path, separator, encoding, missing)
-        _check_columns(other, target, *scan.inputs)
+        other = open_table(test_path, OWNER, separator, encoding)
+        for name in (scan.target, *scan.inputs):
+            find_column(other, name)
         test = _read(scan, other)
     if positive is not None:
         positive = find_class(scan.classes, positive) or str(positive)
@@ -111,6 +126,45 @@ def load_table(
     )
 
 
+def scan_file(
+    source: Source,
+    target: str,
+    id_column: str | None = None,
+    drop: Collection[str] = (),
+    numeric: Collection[str] = (),
+    text: Collection[str] = (),
+    schema: "RiskSchema | None" = None,
+    **notation: Any,
+) -> Scan:
+    """Read a table once; see `load_table` for the arguments."""
+    target = find_column(source, target)
+    numeric = [find_column(source, name) for name in numeric]
+    text = [find_column(source, name) for name in text]
+    dropped = {find_column(source, name) for name in drop if name}
+    if id_column is not None:
+        id_column = find_column(source, id_column)
+    index = {*INDEX} - {*numeric, *text}
+    others = {target, id_column, *dropped, *index}
+    return scan_table(
+        *(source, target, id_column),
+        [name for name in source.names if name not in others],
+        *(numeric, text),
+        read_notation(source.owner, **notation),
+        Known() if schema is None else _known(schema, source),
+    )
+
+
+def _known(schema: "RiskSchema", source: Source) -> Known:
+    """What a schema says of the columns that a model reads, and the target."""
+    columns = {}
+    for name, column in schema.raw_columns().items():
+        place = find_name(name, source.names)
+        if place is not None:
+            columns[place] = column
+    values = schema.target.values if schema.target else []
+    return Known(columns, tuple(one for one in values if isinstance(one, str)))
+
+
 def _read(scan: Scan, source: Source) -> Split:
     used = {*scan.inputs, scan.target}
     parts = [scan.read(source, chunk) for chunk in source.chunks(used)]
@@ -119,14 +173,3 @@ def _read(scan: Scan, source: Source) -> Split:
         for name in scan.inputs
     }
     return Split(inputs, np.concatenate([labels for _, labels in parts]))
-
-
-def _check_columns(source: Source, *names: str) -> None:
-    for name in names:
-        require(
-            name in source.names,
-            OWNER,
-            f"no such column; there are {source.names}.",
-            path=str(source.path),
-            column=name,
-        )

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-# As numbers, for files keep booleans as the one or as the other.
-WORDS = {"true": 1.0, "false": 0.0}
+from moe_keras.tables.notation import WORDS
 
 
 def find_class(classes: Sequence[str], wanted: object) -> str | None:

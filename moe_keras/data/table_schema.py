@@ -1,16 +1,17 @@
 """A first schema of a table in a file."""
 
 import os
+import warnings
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moe_keras.data.table import scan_file
 from moe_keras.data.table_classes import find_class
-from moe_keras.data.table_csv import MISSING
-from moe_keras.data.table_file import open_table
-from moe_keras.data.table_scan import scan_table
-from moe_keras.errors import either, require, require_counts
+from moe_keras.errors import either, require_counts
+from moe_keras.tables.names import INDEX
+from moe_keras.tables.source import Chunk, open_table
 
 if TYPE_CHECKING:
     from moe_keras.schema import RiskSchema
@@ -28,8 +29,9 @@ def infer_table_schema(
     text: Collection[str] = (),
     separator: str | None = None,
     decimal: str = ".",
+    thousands: str | None = None,
     encoding: str = "utf-8-sig",
-    missing: Collection[str] = MISSING,
+    missing: Collection[str] | None = None,
     max_rows: int = 500_000,
     **options: Any,
 ) -> "RiskSchema":
@@ -49,6 +51,7 @@ def infer_table_schema(
         text: columns to take as texts, such as codes that look like numbers.
         separator: see `load_table`.
         decimal: the same.
+        thousands: the same.
         encoding: the same.
         missing: the same.
         max_rows: int > 0.
@@ -60,24 +63,30 @@ def infer_table_schema(
             table; see `load_table` and `infer_schema`.
     """
     # Here, so that a list of names does not wait for Keras.
-    from moe_keras.schema import infer_schema
+    from moe_keras.schema import RowError, infer_schema
+    from moe_keras.schema.check import refuse_in_file
 
     bad = either(OWNER, bad=bad, positive=positive)
     require_counts(OWNER, max_rows=max_rows)
-    source = open_table(path, separator, encoding, missing)
-    for name in (target, *drop, *text):
-        require(
-            name in source.names,
-            OWNER,
-            f"no such column; there are {source.names}.",
-            path=str(path),
-            column=name,
+    source = open_table(path, OWNER, separator, encoding)
+    scan = scan_file(
+        *(source, target, None, drop, (), text),
+        decimal=decimal,
+        thousands=thousands,
+        missing=missing,
+    )
+    unread = {*INDEX} & {*source.names} - {*scan.inputs, scan.target, *drop}
+    if unread:
+        warnings.warn(
+            f"{OWNER}: column 1 of {source.path} has no name, as an index, and "
+            "is not read; give it one in the file's header to have it read.",
+            stacklevel=2,
         )
-    scan = scan_table(source, target, drop=drop, text=text, decimal=decimal)
-    parts, rows = [], 0
-    for chunk in source.chunks({*scan.inputs, target}):
+    parts, lines = [], []
+    for chunk in source.chunks({*scan.inputs, scan.target}):
         parts.append(scan.read(source, chunk))
-        rows += len(parts[-1][1])
+        lines += [*chunk.lines]
+        rows = chunk.start + len(chunk)
         if rows >= max_rows:
             break
     table = {
@@ -89,8 +98,18 @@ def infer_table_schema(
     meant = None if bad is None else find_class(scan.classes, bad)
     if meant is not None:
         bad = classes[scan.classes.index(meant)]
-    table[target] = np.array(classes, dtype=object)[labels]
-    return infer_schema(table, target, bad, **options)
+    table[scan.target] = np.array(classes, dtype=object)[labels]
+    # Of a file with types, what its texts are is still to be looked at.
+    texts = [
+        name
+        for name in scan.inputs
+        if name not in scan.numbers and (source.in_writing or name in text)
+    ]
+    try:
+        return infer_schema(table, scan.target, bad, text=texts, **options)
+    except RowError as error:
+        refuse_in_file(error, source, Chunk(0, table, tuple(lines)))
+        raise
 
 
 def _as_numbers(classes: tuple[str, ...]) -> list[Any]:

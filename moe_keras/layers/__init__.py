@@ -77,6 +77,9 @@ from moe_keras.layers.moe_feed_forward import MoEFeedForward as MoEFeedForward
 from moe_keras.layers.multi_gate_mixture import (
     MultiGateMixture as MultiGateMixture,
 )
+from moe_keras.layers.preprocessing.column_input import (
+    ColumnInput as ColumnInput,
+)
 from moe_keras.layers.preprocessing.table_columns import (
     TableColumns as TableColumns,
 )

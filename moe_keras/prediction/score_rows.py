@@ -113,7 +113,9 @@ def score_rows(
         **options: `id_column`, whose values name the rows; `schema`, a
             `RiskSchema` or its file, whose rules refuse values that the model
             would take as missing, or clip; and `separator`, `decimal`,
-            `encoding`, `missing`, see `moe_keras.data.load_table`.
+            `thousands`, `encoding`, `missing`, see `moe_keras.data.load_table`.
+            What is not given is as it was in the training, where the model is
+            that of a run's folder.
 
     Returns:
         Iterator over `ScoredRows`, in the order of the file.
@@ -145,7 +147,7 @@ def open_scores(
         model=trained.name,
         task=trained.task,
     )
-    return open_reader(columns, path, **options)
+    return open_reader(columns, path, **{**trained.reading, **options})
 
 
 def score_chunks(

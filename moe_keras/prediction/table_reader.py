@@ -4,20 +4,26 @@ import difflib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from moe_keras.data.table_csv import MISSING
-from moe_keras.data.table_file import open_table
-from moe_keras.data.table_source import Chunk, Source
-from moe_keras.data.table_values import at, read_chunk, read_filled
 from moe_keras.errors import require
 from moe_keras.layers import TableColumns
-from moe_keras.schema import RiskSchema, RowError
-from moe_keras.schema.check import read_numbers
+from moe_keras.schema import Categorical, Numeric, RiskSchema, RowError
+from moe_keras.schema.check import Column, check_column, refuse_in_file
+from moe_keras.tables.cells import as_texts
+from moe_keras.tables.names import find_name
+from moe_keras.tables.notation import Notation, read_notation
+from moe_keras.tables.source import (
+    Chunk,
+    Source,
+    at,
+    find_column,
+    open_table,
+)
 
 OWNER = "score_table"
+_NO_MARKS = Notation(missing=())
 
 
 @dataclass(frozen=True)
@@ -26,41 +32,26 @@ class TableReader:
 
     Attributes:
         source: the file.
-        levels: by the name of each column that the model reads: its levels;
-            none of a number.
+        columns: by the name that the file has for it, each column that the
+            model reads, and what a value of it must be.
         id_column: that names the rows, or None.
-        decimal: the decimal mark.
-        schema: what a value must be, or None.
+        notation: how the cells are written that are texts.
     """
 
     source: Source
-    levels: Mapping[str, tuple[Any, ...]]
+    columns: Mapping[str, Column]
     id_column: str | None
-    decimal: str
-    schema: RiskSchema | None
-
-    @property
-    def texts(self) -> dict[str, bool]:
-        """By the name of each column: whether it holds texts."""
-        return {
-            name: bool(levels) and isinstance(levels[0], str)
-            for name, levels in self.levels.items()
-        }
+    notation: Notation
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """The columns of the file that nobody reads."""
-        read = {*self.levels, self.id_column}
+        read = {*self.columns, self.id_column}
         return tuple(name for name in self.source.names if name not in read)
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows of the file, a piece at a time."""
-        texts = [name for name, is_text in self.texts.items() if is_text]
-        if self.id_column is not None:
-            texts.append(self.id_column)
-        return self.source.chunks(
-            {*self.levels, *texts}, {*self.levels}, texts, self.decimal
-        )
+        return self.source.chunks({*self.columns, self.id_column} - {None})
 
     def read(self, chunk: Chunk) -> dict[str, np.ndarray]:
         """What the model reads of some rows: float32, or objects of `str`.
@@ -70,47 +61,55 @@ class TableReader:
                 is not finite in float32 where a number belongs, and for what
                 the schema refuses.
         """
-        texts = self.texts
-        found = read_chunk(self.source, chunk, texts, self.decimal)
-        try:
-            if self.schema is not None:
-                checked = self.schema.check(found)
-                found |= {name: checked[name] for name in found}
-            return {
-                name: values
-                if texts[name]
-                else read_numbers(OWNER, name, values).astype("float32")
-                for name, values in found.items()
-            }
-        except RowError as error:
-            place = at(self.source, error.column, chunk, error.place)
-            require(False, OWNER, error.rule, **place, value=error.value)
-            raise
+        found = {}
+        for name, column in self.columns.items():
+            try:
+                values = check_column(
+                    OWNER, column, chunk.columns[name], self.notation
+                )
+            except RowError as error:
+                error.column = name
+                refuse_in_file(error, self.source, chunk)
+                raise
+            if values.dtype != object:
+                values = values.astype("float32")
+            found[column.name] = values
+        return found
 
     def names(self, chunk: Chunk) -> np.ndarray:
         """Of each row: its id; or its line; or its number, from 1 on."""
         if self.id_column is not None:
-            return read_filled(self.source, chunk, self.id_column)
+            # An id may be what stands for a missing value elsewhere.
+            ids, _ = as_texts(chunk.columns[self.id_column], _NO_MARKS)
+            require(
+                (ids != "").all(),
+                OWNER,
+                "a value is missing.",
+                **at(
+                    *(self.source, self.id_column, chunk),
+                    int(np.argmax(ids == "")),
+                ),
+            )
+            return ids
         if chunk.lines:
             return np.array(chunk.lines)
-        rows = len(next(iter(chunk.columns.values())))
-        return np.arange(chunk.start + 1, chunk.start + rows + 1)
+        return np.arange(chunk.start + 1, chunk.start + len(chunk) + 1)
 
     def unseen(self, inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
         """By column, how many values are levels that the model has not got."""
         found = {}
-        for name, levels in self.levels.items():
-            if not levels:
+        for name, column in self.columns.items():
+            if isinstance(column, Numeric):
                 continue
-            values = inputs[name]
-            if self.texts[name]:
+            values = inputs[column.name]
+            if values.dtype == object:
                 # Few are different, and so this is quick.
-                strange = {*values} - {"", *levels}
+                strange = {*values} - {"", *column.levels}
                 count = sum(value in strange for value in values) * bool(
                     strange
                 )
             else:
-                known = np.asarray(levels, "float32")
+                known = np.asarray(column.levels, "float32")
                 count = int((~np.isin(values, known) & ~np.isnan(values)).sum())
             if count:
                 found[name] = count
@@ -125,8 +124,9 @@ def open_reader(
     schema: RiskSchema | str | os.PathLike[str] | None = None,
     separator: str | None = None,
     decimal: str = ".",
+    thousands: str | None = None,
     encoding: str = "utf-8-sig",
-    missing: Collection[str] = MISSING,
+    missing: Collection[str] | None = None,
 ) -> TableReader:
     """Open a table for a model; see `score_rows` for the arguments.
 
@@ -137,21 +137,18 @@ def open_reader(
         schema: the same.
         separator: the same.
         decimal: the same.
+        thousands: the same.
         encoding: the same.
         missing: the same.
 
     Raises:
         ValueError: with the file, when it is no table or lacks a column.
     """
-    require(
-        decimal in (".", ","),
-        OWNER,
-        "`decimal` must be a point or a comma.",
-        decimal=decimal,
-    )
-    source = open_table(path, separator, encoding, missing, OWNER)
-    levels = _levels_of(columns)
-    lacking = [name for name in levels if name not in source.names]
+    notation = read_notation(OWNER, decimal, thousands, missing)
+    source = open_table(path, OWNER, separator, encoding)
+    read = _columns_of(columns)
+    places = {name: find_name(name, source.names) for name in read}
+    lacking = [name for name, place in places.items() if place is None]
     require(
         not lacking,
         OWNER,
@@ -160,32 +157,40 @@ def open_reader(
         path=str(path),
         missing=lacking,
     )
-    require(
-        id_column is None or id_column in source.names,
-        OWNER,
-        f"no such column; there are {source.names}.",
-        path=str(path),
-        id_column=id_column,
-    )
+    if id_column is not None:
+        id_column = find_column(source, id_column, "id_column")
     if schema is not None and not isinstance(schema, RiskSchema):
         schema = RiskSchema.from_yaml(schema)
     if schema is not None:
         said = TableColumns(**schema.table_columns()).raw_names
         require(
-            set(said) == set(levels),
+            set(said) == set(read),
             OWNER,
             "the schema must be of the columns that the model reads.",
-            only_model=sorted(set(levels) - set(said)),
-            only_schema=sorted(set(said) - set(levels)),
+            only_model=sorted(set(read) - set(said)),
+            only_schema=sorted(set(said) - set(read)),
         )
-    return TableReader(source, levels, id_column, decimal, schema)
+        read |= schema.raw_columns()
+    return TableReader(
+        source,
+        {place: read[name] for name, place in places.items()},
+        id_column,
+        notation,
+    )
 
 
-def _levels_of(columns: TableColumns) -> dict[str, tuple[Any, ...]]:
+def _columns_of(columns: TableColumns) -> dict[str, Column]:
+    """What a model says of its columns, which refuses no value of theirs."""
     config = columns.get_config()
     leveled = (*config["ordinals"], *config["categories"])
-    levels = {one["name"]: tuple(one["levels"]) for one in leveled}
-    return {name: levels.get(name, ()) for name in columns.raw_names}
+    found: dict[str, Column] = {
+        one["name"]: Categorical(name=one["name"], levels=one["levels"])
+        for one in leveled
+    }
+    return {
+        name: found.get(name) or Numeric(name=name, outside="missing")
+        for name in columns.raw_names
+    }
 
 
 def _near(lacking: list[str], names: list[str]) -> str:

@@ -1,20 +1,22 @@
 """Trained models by whatever names them: preset, file, folder of a run."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from moe_keras.data.table import READING
 from moe_keras.errors import require
 from moe_keras.layers import TableColumns
 from moe_keras.runner.files import MODEL as RUN_MODEL
 from moe_keras.runner.files import RESULT as RUN_RESULT
 from moe_keras.runner.files import is_unfinished_table
 from moe_keras.storage import check_archive
+from moe_keras.training.recipe_file import FILE_NAME, load_recipe
 from moe_keras.zoo import load_preset
 from moe_keras.zoo.presets.info import INFO_FILE
 from moe_keras.zoo.presets.loading import load_info
@@ -33,12 +35,15 @@ class TrainedModel:
         classes: names, in the order of the outputs; two where the one output
             is the probability of the second; numbers where the model does not
             say them.
+        reading: how tables are written that it was trained on, as options of
+            `score_rows`; empty where nothing says it, or for the usual way.
     """
 
     name: str
     model: keras.Model
     task: str
     classes: tuple[str, ...]
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
@@ -53,12 +58,29 @@ def load_trained(name: str | PathLike[str], owner: str = OWNER) -> TrainedModel:
         `TrainedModel`. A lone `.keras` file has numbers for classes; beside
         the `result.json` of its training, or a preset, the names that they say.
         In a folder with both a `model.keras` and a preset, as `train_table`
-        makes, the former is the model, and the latter says its task too.
+        makes, the former is the model, and the latter says its task too. The
+        folder's recipe, if any, says how tables are read.
 
     Raises:
         ValueError: for what names no model, and for a model that cannot be
             loaded. No code is run: see `load_preset`.
     """
+    found = _load(name, owner)
+    if table_columns(found.model) is None:
+        return found
+    return replace(found, reading=_reading_of(Path(name)))
+
+
+def _reading_of(path: Path) -> dict[str, Any]:
+    """How the recipe of a run says that its table is to be read."""
+    folder = path.parent if path.name == RUN_MODEL else path
+    if not (folder / FILE_NAME).is_file():
+        return {}
+    options = load_recipe(folder).data.options
+    return {key: options[key] for key in READING if key in options}
+
+
+def _load(name: str | PathLike[str], owner: str) -> TrainedModel:
     path = Path(name)
     if path.is_file():
         return _with_names(
@@ -234,7 +256,7 @@ def as_trained(
         f"{count} classes, all of them different.",
         classes=classes if isinstance(classes, str) else names,
     )
-    return TrainedModel(trained.name, trained.model, trained.task, names)
+    return replace(trained, classes=names)
 
 
 def _read_model(path: Path, owner: str) -> Any:

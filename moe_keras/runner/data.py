@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from moe_keras.data import Dataset, Split, fold_of, load_dataset
+from moe_keras.data.load import is_file_name
 from moe_keras.errors import require
 from moe_keras.training.builders import read_schema
 from moe_keras.training.recipe import DATA_TASKS, Recipe
@@ -24,7 +25,11 @@ def load_data(recipe: Recipe, data_dir: Path | str | None) -> Dataset:
             schema.
         OSError: when the data are not there.
     """
-    data = load_dataset(recipe.data.name, data_dir, **recipe.data.options)
+    options = dict(recipe.data.options)
+    if recipe.task == "risk" and is_file_name(recipe.data.name):
+        # What was a level or a number when the recipe was made is one still.
+        options["schema"] = read_schema(recipe.builder.arguments)
+    data = load_dataset(recipe.data.name, data_dir, **options)
     require(
         data.task == DATA_TASKS[recipe.task],
         OWNER,

@@ -1,15 +1,24 @@
 """Columns of a table as arrays, or an error with column and row."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from moe_keras.errors import require
 from moe_keras.schema.columns import Categorical, Numeric, Ordinal, Target
+from moe_keras.tables.cells import (
+    DATES,
+    as_numbers,
+    as_texts,
+)
+from moe_keras.tables.names import find_name, plain_name
+from moe_keras.tables.notation import Notation, suggest_notation
+from moe_keras.tables.source import Chunk, Source, at
 
-_NUMBERS = (int, float, np.number, np.bool_, Decimal)
+Column = Numeric | Ordinal | Categorical
+# Of what another program has read already.
+USUAL = Notation()
 
 
 class RowError(ValueError):
@@ -72,15 +81,17 @@ def read_table(
             column=name,
         )
         require(
-            isinstance(name, str) or names is not None,
+            names is not None or (isinstance(name, str) and plain_name(name)),
             owner,
-            "the name of a column must be a text.",
+            "the name of a column must be a text, and not empty.",
             column=name,
+            place=place + 1,
         )
     table = {}
     for name in there if names is None else names:
-        require(name in there, owner, "a column is missing.", column=name)
-        table[name] = _array(owner, name, frame[name])
+        found = find_name(name, there)
+        require(found is not None, owner, "a column is missing.", column=name)
+        table[name] = _array(owner, name, frame[found])
     rows = {len(values) for values in table.values()}
     require(
         len(rows) < 2,
@@ -92,7 +103,10 @@ def read_table(
 
 
 def check_column(
-    owner: str, column: Numeric | Ordinal | Categorical, values: np.ndarray
+    owner: str,
+    column: Column,
+    values: np.ndarray,
+    notation: Notation = USUAL,
 ) -> np.ndarray:
     """The values of a raw column, as a model reads them.
 
@@ -100,6 +114,7 @@ def check_column(
         owner: whom to name in errors.
         column: what is said of it.
         values: `(N,)`.
+        notation: of texts that are numbers or stand for a missing value.
 
     Returns:
         float64 `(N,)`, NaN where missing, or objects of `str`, "" where
@@ -107,17 +122,18 @@ def check_column(
     """
     name = column.name
     if isinstance(column, Numeric):
-        numbers = read_numbers(owner, name, values)
+        numbers = read_numbers(owner, name, values, notation)
         if column.outside == "error":
             _check_range(owner, column, numbers)
         return numbers
     if isinstance(column.levels[0], str):
-        found = read_texts(owner, name, values)
+        texts = [str(level) for level in column.levels]
+        found = read_texts(owner, name, values, texts, notation)
         # As objects: NumPy's own texts lose a NUL at their end.
         known = np.array(["", *column.levels], dtype=object)
         wrong = ~np.isin(found, known)
     else:
-        found = read_numbers(owner, name, values)
+        found = read_numbers(owner, name, values, notation)
         levels = np.asarray(column.levels, "float32")
         wrong = ~np.isin(found.astype("float32"), levels) & ~np.isnan(found)
     if column.unseen == "error":
@@ -136,7 +152,11 @@ def check_labels(
     """Int64 `(N,)`, 1 where the target is bad; -1 where missing, if it may."""
     name = target.name
     texts = isinstance(target.bad, str)
-    found = (read_texts if texts else read_numbers)(owner, name, values)
+    if texts:
+        classes = [str(value) for value in target.values]
+        found = read_texts(owner, name, values, classes)
+    else:
+        found = read_numbers(owner, name, values)
     missing = found == "" if texts else np.isnan(found)
     if not unknown:
         rule = "a value of the target is missing."
@@ -158,26 +178,14 @@ def check_labels(
     return labels
 
 
-def read_numbers(owner: str, name: str, values: np.ndarray) -> np.ndarray:
+def read_numbers(
+    owner: str, name: str, values: np.ndarray, notation: Notation = USUAL
+) -> np.ndarray:
     """Float64 `(N,)`, NaN where missing."""
-    if values.dtype.kind == "O":
-        missing = missing_in(values)
-        wrong = np.array(
-            [not isinstance(one, _NUMBERS) for one in values], dtype=bool
-        )
-        rule = "a number belongs where another value stands."
-        refuse_rows(owner, name, values, wrong & ~missing, rule)
-        values = np.where(missing, np.nan, values)
-    else:
-        require(
-            values.dtype.kind in "biuf",
-            owner,
-            "a column must hold numbers.",
-            column=name,
-            row=1,
-            dtype=values.dtype.name,
-        )
-    found: np.ndarray = values.astype("float64")
+    _refuse_types(owner, name, values, "a column must hold numbers.")
+    found, wrong = as_numbers(values, notation)
+    if wrong.any():
+        _refuse_text(owner, name, values, wrong, notation)
     with np.errstate(over="ignore"):
         infinite = np.isinf(found.astype("float32"))
     rule = "numbers must be finite in float32."
@@ -185,24 +193,53 @@ def read_numbers(owner: str, name: str, values: np.ndarray) -> np.ndarray:
     return found
 
 
-def read_texts(owner: str, name: str, values: np.ndarray) -> np.ndarray:
+def read_texts(
+    owner: str,
+    name: str,
+    values: np.ndarray,
+    levels: Sequence[str] = (),
+    notation: Notation = USUAL,
+) -> np.ndarray:
     """Objects `(N,)` of `str`, "" where missing."""
-    missing = missing_in(values)
-    values = values.astype(object)
-    wrong = np.array([not isinstance(one, str) for one in values], dtype=bool)
+    found, wrong = as_texts(values, notation, levels)
     rule = "a text belongs where another value stands."
-    refuse_rows(owner, name, values, wrong & ~missing, rule)
-    values[missing] = ""
-    return values
+    refuse_rows(owner, name, values, wrong, rule)
+    return found
 
 
-def missing_in(values: np.ndarray) -> np.ndarray:
-    """Where there is no value: None, NaN, or pandas' own."""
-    # Here, so that a list of names does not wait for pandas.
-    import pandas as pd
+def _refuse_types(owner: str, name: str, values: np.ndarray, rule: str) -> None:
+    require(
+        values.dtype.kind in "biufOU",
+        owner,
+        rule,
+        column=name,
+        row=1,
+        dtype=values.dtype.name,
+    )
 
-    missing: np.ndarray = pd.isna(values)
-    return missing
+
+def _refuse_text(
+    owner: str,
+    name: str,
+    values: np.ndarray,
+    wrong: np.ndarray,
+    notation: Notation,
+) -> None:
+    """Say what stands where a number belongs, and what may be meant."""
+    value = values[int(np.argmax(wrong))]
+    rule = "a number belongs where another value stands."
+    if isinstance(value, str):
+        rule = f"a number belongs where {str(value)!r} stands."
+        if options := suggest_notation([value]):
+            what = "for this decimal mark"
+            if "thousands" in options:
+                what = "for numbers written so"
+            rule = f"{rule[:-1]}; {what}, give {options}."
+        elif not any(map(str.isalnum, value)) or value.startswith("#"):
+            rule = f"{rule[:-1]}; if it is a missing value, say so (`missing`)."
+    elif isinstance(value, DATES):
+        rule = f"{rule[:-1]}: make numbers of dates, or leave the column out."
+    refuse_rows(owner, name, values, wrong, rule)
 
 
 def refuse_rows(
@@ -214,6 +251,20 @@ def refuse_rows(
         value = values[place]
         value = value.item() if isinstance(value, np.generic) else value
         raise RowError(owner, rule, place, name, value)
+
+
+def refuse_in_file(error: RowError, source: Source, chunk: Chunk) -> None:
+    """Say where in the file a value is that was refused.
+
+    Args:
+        error: what a schema said of the chunk.
+        source: the table.
+        chunk: some of its rows.
+    """
+    place = at(source, error.column, chunk, error.place)
+    if repr(error.value) not in error.rule:
+        place["value"] = error.value
+    require(False, source.owner, error.rule, **place)
 
 
 def _array(owner: str, name: str, column: Any) -> np.ndarray:

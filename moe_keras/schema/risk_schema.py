@@ -14,7 +14,12 @@ from moe_keras.layers.preprocessing.table_spec import (
     TableSpec,
     check_table,
 )
-from moe_keras.schema.check import check_column, check_labels, read_table
+from moe_keras.schema.check import (
+    Column,
+    check_column,
+    check_labels,
+    read_table,
+)
 from moe_keras.schema.columns import (
     Categorical,
     Derived,
@@ -187,16 +192,21 @@ class RiskSchema(Part):
                 is missing or there twice, a value of another type, an infinite
                 one, and one that is outside or unseen where that is an error.
         """
-        columns: dict[str, Numeric | Ordinal | Categorical] = {}
+        columns = self.raw_columns()
+        table = read_table(f"{OWNER}.check", frame, list(columns))
+        return {
+            name: check_column(f"{OWNER}.check", column, table[name])
+            for name, column in columns.items()
+        }
+
+    def raw_columns(self) -> dict[str, Column]:
+        """By name, what is said of each raw column that a model reads."""
+        columns: dict[str, Column] = {}
         columns |= {one.name: one for one in self.numeric}
         columns |= {one.name: one for one in self.ordinal}
         columns |= {one.name: one for one in self.categorical}
         raw = self._spec(self.hide_protected).raw
-        table = read_table(f"{OWNER}.check", frame, list(raw))
-        return {
-            name: check_column(f"{OWNER}.check", columns[name], table[name])
-            for name in raw
-        }
+        return {name: columns[name] for name in raw}
 
     def labels(self, frame: Any, one_class: bool = False) -> np.ndarray:
         """The target of a table.

@@ -4,11 +4,12 @@ import importlib.util
 import math
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from moe_keras.data import Dataset, infer_table_schema, load_dataset
+from moe_keras.data.table import READING
 from moe_keras.data.table_classes import find_class
 from moe_keras.errors import either, is_count, require
 from moe_keras.training.recipe import Recipe
@@ -31,6 +32,7 @@ def make_table_recipe(
     folds: int = 5,
     epochs: int | None = None,
     positive: str | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """A recipe for any table of two classes, its columns as they are inferred.
 
@@ -44,6 +46,10 @@ def make_table_recipe(
             updates, 4 at least and 40 at most.
         positive: the same as `bad`, for a target of which no value is bad: a
             churn, a diagnosis, a sale.
+        reading: how the file is written, and which columns are texts:
+            `separator`, `decimal`, `thousands`, `encoding`, `missing` and
+            `text` of `load_table`. They are options of the recipe's data, and
+            a model of the run reads other tables so.
 
     Returns:
         `Recipe`.
@@ -54,11 +60,18 @@ def make_table_recipe(
             table, or the target has not two classes.
     """
     bad = either(OWNER, bad=bad, positive=positive)
-    schema = infer_table_schema(path, target, bad, drop=drop)
+    reading = {key: _plain(one) for key, one in (reading or {}).items()}
+    require(
+        set(reading) <= {*READING, "text"},
+        OWNER,
+        f"`reading` must have some of {(*READING, 'text')}.",
+        reading=reading,
+    )
+    schema = infer_table_schema(path, target, bad, drop=drop, **reading)
     kind = "parquet" if Path(path).suffix in (".parquet", ".pq") else "csv"
     name = f"{kind}:{Path(path).resolve()}"
-    options: dict[str, Any] = {"target": target, "drop": sorted(drop)}
-    data = load_dataset(name, **options)
+    options = {"target": target, "drop": sorted(drop), **reading}
+    data = load_dataset(name, **options, schema=schema)
     require(
         len(data.classes) == 2 and schema.target is not None,
         OWNER,
@@ -156,3 +169,8 @@ def _check_folds(data: Dataset, folds: int) -> None:
         folds=folds,
         rows_of_the_rarer_class=rarest,
     )
+
+
+def _plain(value: Any) -> Any:
+    """Lists where others are given, as a file holds them."""
+    return value if isinstance(value, str) else sorted(value)

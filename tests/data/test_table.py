@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moe_keras.data import load_table, table_csv, table_parquet
+from moe_keras.data import load_table
 from moe_keras.data.validation import validation_mask
+from moe_keras.tables import csv_source as table_csv
+from moe_keras.tables import parquet_source as table_parquet
 
 HEADER = "amount,housing,risk\n"
 ROWS = "".join(

@@ -22,7 +22,11 @@ REFUSED = {
     "the file is empty": ("", {}, ""),
     "no row but the header": (HEADER, {}, ""),
     "the file has no header": ("\n\n", {}, ""),
-    "every column needs a name": ("a,,risk\n1,2,x\n", {}, ", column=2"),
+    "every column but the first one needs a name: give it one": (
+        "a,,risk\n1,2,x\n",
+        {},
+        ", column=2",
+    ),
     "columns 1 and 3 have one name": ("a,b,a,risk\n", {}, ", column='a'"),
     "no such column; there are ['a', 'risk']": (
         "a,risk\n1,x\n",
@@ -70,7 +74,11 @@ REFUSED = {
         {},
         ", column='risk'",
     ),
-    "not readable as CSV in utf-8-sig": (HEADER + '1,"own,x\n', {}, ", line=3"),
+    "not readable as CSV in utf-8-sig": (
+        HEADER + '1,own,x\n1,"own,x\n1,own,y\n',
+        {},
+        ", line=3",
+    ),
 }
 
 

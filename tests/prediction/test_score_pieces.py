@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from moe_keras.data import table_csv
 from moe_keras.prediction import score_rows, score_table
+from moe_keras.tables import csv_source as table_csv
 from tests.prediction.tiny_tables import expect, make_model, make_rows
 from tests.tools import only_tensorflow
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moe_keras.data import table_csv, table_parquet
 from moe_keras.insight import collect_gates
 from moe_keras.prediction import load_trained, score_rows, score_table
+from moe_keras.tables import csv_source as table_csv
+from moe_keras.tables import parquet_source as table_parquet
 from tests.prediction.tiny_tables import (
     SCHEMA,
     columns_of,
@@ -196,9 +197,9 @@ REFUSED = {
         HEADER.replace(",", ";") + "1,5;2;3;own\n",
         "column='limit', row='1 (line 2)'",
     ),
-    "numbers must be finite.": (
+    "must be finite in float32. ": (
         HEADER + "1,inf,3,own\n",
-        "column='bill', row='1 (line 2)'",
+        "column='bill', row='1 (line 2)', value=inf",
     ),
     "numbers must be finite in float32.": (
         HEADER + "1,2,3,own\n1,1e39,3,own\n",

@@ -100,8 +100,11 @@ def test_what_is_missing_and_of_which_type(name, values, expected):
     [
         ("n", [1, 2, np.inf, 3], "finite in float32.*row=3, value=inf"),
         ("n", [1e39, 2, 3, 4], "finite in float32.*row=1, value=1e+39"),
-        ("n", [1, "2", 3, 4], "a number belongs.*row=2, value='2'"),
-        ("n", np.array(["1"] * 4), "must hold numbers.*row=1, dtype='str32'"),
+        ("n", [1, "two", 3, 4], "where 'two' stands.*row=2, value='two'"),
+        ("n", [1, "2,5", 3, 4], 'decimal mark, give `decimal=","`.*row=2'),
+        ("n", [1, "4,282", 3, 4], 'so, give `thousands=","`.*row=2'),
+        ("n", [1, 2, 3, "-"], "missing value, say so.*row=4, value='-'"),
+        ("n", np.array(["1", "b"] * 2), "where 'b' stands.*row=2, value='b'"),
         ("n", np.ones(4, "M8[s]"), "must hold numbers.*dtype='datetime64[s]'"),
         ("n", np.ones((4, 2)), "(N,) or (N, 1).*shape=(4, 2)"),
         ("n", np.ones(3), "all columns must have the same rows.*'n': 3"),
@@ -109,7 +112,7 @@ def test_what_is_missing_and_of_which_type(name, values, expected):
         ("x", [1, 11, -8, 3], "beyond the minimum 0.*row=3"),
         ("x", [1, 11, 2, 12], "beyond the maximum 10.*row=2, value=11.0"),
         ("grade", [1, 4, 2, 3], "none of the levels [1, 2, 3].*row=2"),
-        ("grade", [1, "2", 2, 3], "a number belongs.*row=2"),
+        ("grade", [1, "b", 2, 3], "a number belongs.*row=2"),
         (
             "home",
             ["own", "OWN", "", ""],
