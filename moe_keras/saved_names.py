@@ -25,6 +25,7 @@ CLASSES = {
         "ExpertChoiceGating",
         "FeatureGating",
         "ForestExpert",
+        "FullPrecision",
         "GatingLayer",
         "HashGating",
         "HierarchicalGating",

@@ -69,6 +69,7 @@ from moe_keras.layers.gating.hierarchical_gating import (
 from moe_keras.layers.gating.uniform_gating import (
     UniformGating as UniformGating,
 )
+from moe_keras.layers.initializers import FullPrecision as FullPrecision
 from moe_keras.layers.initializers import PerExpert as PerExpert
 from moe_keras.layers.mixture_of_experts import (
     MixtureOfExperts as MixtureOfExperts,
