@@ -94,6 +94,7 @@ def test_a_callback_stops_xgboost_too():
     assert agrees(model)
 
 
+@pytest.mark.slow
 def test_what_the_constructor_says_afterwards_is_not_read():
     model = xgb(early_stopping_rounds=3)
     model.set_params(early_stopping_rounds=None)
