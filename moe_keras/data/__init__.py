@@ -20,3 +20,4 @@ from moe_keras.data.table import load_table as load_table
 from moe_keras.data.table_schema import (
     infer_table_schema as infer_table_schema,
 )
+from moe_keras.data.text_array import text_array as text_array
