@@ -18,6 +18,7 @@ from moe_keras.layers import (
     MultiGateMixture,
     record_gates,
 )
+from moe_keras.training.finite import require_finite_weights
 
 OWNER = "export_saved_model"
 # Of the exported predictions from Keras' own, relative to 1 or the largest.
@@ -86,6 +87,7 @@ def export_saved_model(
         "functional or a sequential one.",
         model=model,
     )
+    require_finite_weights(OWNER, model)
     import tensorflow as tf
 
     signature = _input_signature(model)

@@ -10,6 +10,7 @@ from moe_keras.training.checkpoint import (
 from moe_keras.training.expert_view import (
     with_expert_outputs as with_expert_outputs,
 )
+from moe_keras.training.finite import FiniteWeights as FiniteWeights
 from moe_keras.training.gate_fit import fit_gate as fit_gate
 from moe_keras.training.gate_fit import predict_experts as predict_experts
 from moe_keras.training.gate_fit import (

@@ -17,6 +17,7 @@ from moe_keras.errors import is_count, require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.quiet import without_log
 from moe_keras.training.expert_view import with_expert_outputs
+from moe_keras.training.finite import FiniteWeights
 from moe_keras.training.freezing import Freezer
 from moe_keras.training.generators import held_generators
 from moe_keras.training.graph import calls_of, graph_of
@@ -192,7 +193,7 @@ def fit_gate(
             labels,
             batch_size=batch_size,
             epochs=epochs,
-            callbacks=list(callbacks),
+            callbacks=[FiniteWeights(), *callbacks],
             verbose=verbose,
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from moe_keras.data.lengths import text_lengths
 from moe_keras.errors import is_count, require
 from moe_keras.training.augment import Draws, augment, draw
+from moe_keras.training.finite import require_finite_pictures
 from moe_keras.training.recipe_parts import Augmentation
 
 Batch = tuple[Any, np.ndarray]
@@ -57,6 +58,7 @@ class InputPipeline:
         require(len(labels) > 0, owner, "there must be rows.", rows=len(labels))
         if augmentation is not None:
             _check_images(inputs, augmentation)
+        require_finite_pictures(owner, inputs)
         self.inputs, self.labels = inputs, labels
         self.batch_size, self.seed = batch_size, seed
         self.augmentation = augmentation

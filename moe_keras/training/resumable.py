@@ -9,6 +9,10 @@ import keras
 
 from moe_keras.training.best_weights import BestWeights
 from moe_keras.training.checkpoint import remove_checkpoints
+from moe_keras.training.finite import (
+    FiniteWeights,
+    require_finite_pictures,
+)
 from moe_keras.training.input_pipeline import InputPipeline
 from moe_keras.training.keep_state import KeepState
 from moe_keras.training.mean_weights import MeanWeights
@@ -81,9 +85,12 @@ def fit_resumable(
         `FitRecord`.
 
     Raises:
-        ValueError: when the checkpoints are of another training.
+        ValueError: when the checkpoints are of another training, and when an
+            epoch leaves weights that are not finite.
         CheckpointError: when no checkpoint can be written, or read.
     """
+    if validation is not None:
+        require_finite_pictures("fit_resumable", validation[0])
     log = TrainingLog()
     best = BestWeights(monitor) if monitor else None
     if best is not None:
@@ -106,6 +113,8 @@ def fit_resumable(
             epochs=epochs,
             verbose=0,
             callbacks=[
+                # First, so that no broken weights are kept as a state.
+                FiniteWeights(),
                 *(*followers, RoutingLog(), MeanWeights(), *callbacks),
                 *([best] if best is not None else []),
                 *(log, keep),

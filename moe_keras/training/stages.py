@@ -11,6 +11,10 @@ from moe_keras.layers import MixtureOfExperts
 from moe_keras.training.best_weights import BestWeights
 from moe_keras.training.dense_gates import dense_gates
 from moe_keras.training.expert_view import with_expert_outputs
+from moe_keras.training.finite import (
+    FiniteWeights,
+    require_finite_pictures,
+)
 from moe_keras.training.freezing import Freezer
 from moe_keras.training.generators import held_generators
 from moe_keras.training.recipe_parts import Monitor
@@ -176,7 +180,7 @@ def _run(
         initial_epoch=first,
         epochs=first + stage.epochs,
         callbacks=[
-            *(RoutingLog(), *callbacks),
+            *(FiniteWeights(), RoutingLog(), *callbacks),
             *([] if best is None else [best]),
         ],
     )
@@ -233,6 +237,7 @@ def _fit_arguments(data: Any, batch_size: int | None) -> dict[str, Any]:
             length=len(data),
         )
         found = dict(zip(names, data, strict=False))
+        require_finite_pictures(OWNER, found["x"])
         return {**found, "batch_size": batch_size}
     require(
         batch_size is None,

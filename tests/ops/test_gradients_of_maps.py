@@ -121,8 +121,11 @@ def test_200_traces_take_no_more_memory_than_those_of_a_dense_layer(
 
         for trace in range(200):
             tf.function(step)(rows)
-            if trace == 9:
+            if trace % 10 == 9:
+                # Graphs refer to themselves: what is not kept, but was not
+                # collected either, is no matter here.
                 gc.collect()
+            if trace == 9:
                 graphs, before = count_graphs(), resident()
         gc.collect()
         assert count_graphs() <= graphs

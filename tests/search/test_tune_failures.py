@@ -2,11 +2,12 @@
 
 import sys
 
+import keras
 import pytest
 
 import moe_keras.search.hypermodels.moe_hypermodel as hypermodels
 from moe_keras.search import Budget, tune
-from tests.search.tuning import search
+from tests.search.tuning import TINY, search
 
 
 def test_a_trial_that_fails_is_one_of_many(
@@ -97,3 +98,36 @@ def test_without_keras_tuner(data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
     with pytest.raises(ImportError, match=r"pip install moe_keras\[search\]"):
         search(data, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_weights_are_not_finite_is_never_picked(
+    data, tmp_path, monkeypatch
+):
+    train = hypermodels.train_run
+
+    def spoil(run, *arguments, callbacks=(), **options):
+        rate = run.recipe.optimizer.learning_rate
+
+        class Spoil(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if rate > 2.0**-9:
+                    kernel = self.model.trainable_weights[0]
+                    kernel.assign(kernel * float("nan"))
+
+        callbacks = [*callbacks, Spoil()]
+        return train(run, *arguments, callbacks=callbacks, **options)
+
+    monkeypatch.setattr(hypermodels, "train_run", spoil)
+    rates = [2.0**-10, 2.0**-8]
+    only = {**TINY, "learning_rate": rates}
+    result = search(
+        data, tmp_path, method="grid", trials=2, max_experts=2, only=only
+    )
+    found = {trial.status for trial in result.trials}
+    assert found == {"done", "failed"}
+    for trial in result.trials:
+        failed = trial.values["learning_rate"] > 2.0**-9
+        assert (trial.status == "failed") is failed
+        assert ("a model must have finite weights" in trial.message) is failed
+    assert result.best.values["learning_rate"] <= 2.0**-9

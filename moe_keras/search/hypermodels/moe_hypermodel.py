@@ -26,6 +26,7 @@ from moe_keras.training.builders import (
     merge_arguments,
 )
 from moe_keras.training.compiling import compile_from_recipe
+from moe_keras.training.finite import FiniteWeights
 from moe_keras.training.recipe import DATA_TASKS, Recipe
 from moe_keras.training.recipe_parts import Builder, Data, Schedule
 
@@ -232,7 +233,8 @@ class MoEHyperModel(keras_tuner.HyperModel):
             "batch_size": self.base.batch_size,
             "epochs": self.base.epochs,
         }
-        return model.fit(*rows, **{**usual, **kwargs})
+        callbacks = [FiniteWeights(), *(kwargs.pop("callbacks", None) or [])]
+        return model.fit(*rows, callbacks=callbacks, **{**usual, **kwargs})
 
     def train(
         self,
