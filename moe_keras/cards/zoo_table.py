@@ -47,24 +47,31 @@ def preset_folders(zoo: Path) -> list[Path]:
 def zoo_table(zoo: Path | str) -> str:
     """A Markdown line for each preset with results.
 
+    The test score is of all seeds, or folds; beside it stands that of the
+    weights which are shipped, of one of them, in float16.
+
     Args:
         zoo: folder with `<task>/<preset>/results.json`.
     """
     lines = [
-        "| preset | data | test score | active twin | parameters | active |",
-        "|---|---|---|---|---|---|",
+        "| preset | data | test score | shipped weights | active twin "
+        "| parameters | active |",
+        "|---|---|---|---|---|---|---|",
     ]
     for folder in preset_folders(Path(zoo)):
         results = read_json(folder / RESULTS)
         table = {line["name"]: line for line in score_table(results)}
         own = next(iter(table.values()))
         twin = table.get("active_twin")
-        heading = metrics_of(results["shipped"])[0].heading
-        score, percent = heading.removesuffix(" %"), heading.endswith(" %")
+        metric = metrics_of(results["shipped"])[0]
+        shipped = metric.mean_and_sd([results["shipped"]])
+        score = metric.heading.removesuffix(" %")
+        percent = metric.heading.endswith(" %")
         unit = " %" if percent else ""
         lines.append(
             f"| [{results['preset']}](zoo/{results['preset']}/card.md) "
             f"| {results['data']['name']} | {score} {own['scores'][0]}{unit} "
+            f"| {shipped}{unit} "
             f"| {twin['scores'][0] + unit if twin else '-'} "
             f"| {own['parameters']} | {own['active']} |"
         )
