@@ -1,7 +1,7 @@
 """Which experts to keep: the lowest log-loss within a budget."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -110,16 +110,21 @@ def select_experts(
     )
     found = []
     with SearchBar(method, verbose) as bar:
-        bar.advance([known[everyone]])
+        bar.advance(1, [])
+        limit = 0.0
+
+        def within(subsets: Iterable[Subset]) -> list[float]:
+            return [known[kept] for kept in subsets if cost_of(kept) <= limit]
 
         def losses_of(subsets: Sequence[Subset]) -> list[float]:
             new = [kept for kept in subsets if kept not in known]
             for some in batches(new):
                 known.update(zip(some, evaluate(some), strict=True))
-                bar.advance([known[kept] for kept in some])
+                bar.advance(len(some), within(some))
             return [known[kept] for kept in subsets]
 
         for limit in budgets:
+            bar.begin(within(known))
             subsets = Subsets(len(everyone), losses_of, cost_of, limit)
             rng = np.random.default_rng(seed)
             steps = METHODS[method](subsets, evaluations, rng)
