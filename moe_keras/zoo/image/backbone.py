@@ -21,7 +21,7 @@ def grow_backbone(
     feature_units: int = 128,
     dropout: float = 0.3,
     dispatch: str = "auto",
-    balance_loss: float = 1e-2,
+    balance_loss: float = 0.03,
 ) -> Any:
     """Images `(B, H, W, C)` as they come to class probabilities.
 
