@@ -34,7 +34,7 @@ def load_table(
     drop: Sequence[str] = (),
     numeric: Sequence[str] = (),
     text: Sequence[str] = (),
-    schema: "RiskSchema | None" = None,
+    schema: "RiskSchema | str | os.PathLike[str] | None" = None,
     separator: str | None = None,
     decimal: str = ".",
     thousands: str | None = None,
@@ -64,7 +64,8 @@ def load_table(
             pandas writes an index, is none either.
         numeric: columns that must be numbers: a text in them is an error.
         text: columns to take as texts, such as codes that look like numbers.
-        schema: `RiskSchema` that says what its columns hold; None finds it out.
+        schema: `RiskSchema`, or its file, that says what its columns hold; None
+            finds it out.
         separator: of a CSV file; found in its header by default.
         decimal: `"."` or `","`, of the numbers in a CSV file.
         thousands: what stands between thousands in a CSV file: a comma, a
@@ -133,7 +134,7 @@ def scan_file(
     drop: Collection[str] = (),
     numeric: Collection[str] = (),
     text: Collection[str] = (),
-    schema: "RiskSchema | None" = None,
+    schema: "RiskSchema | str | os.PathLike[str] | None" = None,
     **notation: Any,
 ) -> Scan:
     """Read a table once; see `load_table` for the arguments."""
@@ -154,8 +155,15 @@ def scan_file(
     )
 
 
-def _known(schema: "RiskSchema", source: Source) -> Known:
+def _known(
+    schema: "RiskSchema | str | os.PathLike[str]", source: Source
+) -> Known:
     """What a schema says of the columns that a model reads, and the target."""
+    # Here, so that a list of names does not wait for Keras.
+    from moe_keras.schema import RiskSchema
+
+    if not isinstance(schema, RiskSchema):
+        schema = RiskSchema.from_yaml(schema)
     columns = {}
     for name, column in schema.raw_columns().items():
         place = find_name(name, source.names)

@@ -198,3 +198,23 @@ def test_so_it_is_in_parquet_and_in_a_frame(tmp_path):
             ValueError, match="the first one needs a name: give"
         ):
             load_table(tmp_path / "u.csv", "a")
+
+
+# --- a schema that is known ---
+
+
+def test_a_schema_says_what_the_columns_hold(put, tmp_path):
+    schema = infer_table_schema(put(with_marks("NA")), "y")
+    strict = schema.numeric[0].model_copy(update={"maximum": 3000.0})
+    schema = schema.model_copy(update={"numeric": [strict]})
+    schema.to_yaml(tmp_path / "s.yaml")
+    path = put(["NA", "-1.5", "7"])
+    for given in (schema, tmp_path / "s.yaml", str(tmp_path / "s.yaml")):
+        rows = load_table(path, "y", schema=given).whole_train().inputs["x"]
+        np.testing.assert_array_equal(rows, [np.nan, -1.5, 7])
+    # With the row of the file, not of what is left for training.
+    path = put([*range(40), 4000, *range(40)])
+    with pytest.raises(ValueError, match="beyond the maximum 3000") as e:
+        load_table(path, "y", schema=schema)
+    assert "column='x', row='41 (line 42)', value=4000.0" in str(e.value)
+    assert f"path={str(path)!r}" in str(e.value)
