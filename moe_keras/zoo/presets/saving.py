@@ -81,6 +81,12 @@ def save_preset(
         missing=sorted(set(NEEDED) - set(metadata)),
         unknown=sorted(set(metadata) - {*NEEDED, *OPTIONAL}),
     )
+    require(
+        len(set(metadata["classes"])) == len(metadata["classes"]),
+        OWNER,
+        "`classes` must have a name of its own for each class.",
+        classes=list(metadata["classes"]),
+    )
     contents = {
         MODEL_FILE: pack_architecture(model, OWNER),
         WEIGHTS_FILE: pack_weights(model, OWNER),

@@ -126,6 +126,10 @@ def test_saving_leaves_the_other_files_and_writes_over_its_own(tmp_path):
     [
         ({}, r"missing=\['classes', 'data', 'licence', 'preprocessing'"),
         ({**METADATA, "colour": 1}, r"unknown=\['colour'\]"),
+        (
+            {**METADATA, "classes": ["bag", "coat", "bag"]},
+            r"a name of its own.* Received: classes=\['bag', 'coat', 'bag'\]",
+        ),
     ],
 )
 def test_metadata_lack_nothing(tmp_path, metadata, message):
