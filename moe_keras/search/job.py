@@ -133,9 +133,13 @@ class Job:
         write_json(file, facts, sealed=True)
 
     def read(self, hypermodel: MoEHyperModel) -> Any:
-        """The trials so far; see `read_trials`."""
-        return read_trials(
+        """The trials so far, with the values that were built."""
+        trials = read_trials(
             self.project, list(hypermodel.space), self.objective, self.budget
+        )
+        return tuple(
+            replace(trial, values=hypermodel.built_values(trial.values))
+            for trial in trials
         )
 
     def to_send(self) -> "Job":

@@ -67,6 +67,8 @@ def _varied(result: SearchResult) -> list[str]:
 def _describe(trial: Trial, names: Sequence[str]) -> str:
     words = []
     for name in names:
+        if name not in trial.values:
+            continue
         value = trial.values[name]
         shown = f"{value:.2g}" if isinstance(value, float) else str(value)
         words.append(f"{name} {shown}")

@@ -23,7 +23,8 @@ class Trial:
         number: int, in the order in which they began.
         status: `"done"`, `"above budget"` (of a sparse gate that in fact chose
             the dearer experts), `"failed"` or `"running"`.
-        values: by the names of the space.
+        values: by the names of the space, of the model that is built: without
+            the names that it does not read.
         arguments: of the builder; empty unless it was trained.
         epochs: int, or None.
         scores: mean over the seeds of what `result.json` holds: `accuracy`,

@@ -262,7 +262,7 @@ def _recipe_of(
 ) -> Recipe | None:
     if best is None:
         return None
-    recipe = hypermodel.recipe(best.values)
+    recipe = hypermodel.recipe(hypermodel.whole_values(best.values))
     origin = job.base.name if job.base is not None else job.data.name
     name = re.sub("[^a-z0-9]+", "_", f"{origin}_tuned".lower()).strip("_")
     description = (

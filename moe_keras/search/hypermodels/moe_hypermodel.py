@@ -105,7 +105,8 @@ class MoEHyperModel(keras_tuner.HyperModel):
         if epochs is not None:
             require_counts(owner, epochs=epochs)
         shared = shared_space(max_experts, owner)
-        self.space = narrowed({**self.own_space(), **shared}, only, owner)
+        self._whole_space = {**self.own_space(), **shared}
+        self.space = narrowed(self._whole_space, only, owner)
         self.data = replace(data, test=None)
         self.budget = budget
         base = base or self._default_base()
@@ -173,6 +174,33 @@ class MoEHyperModel(keras_tuner.HyperModel):
         """The same for two configurations if their models are the same."""
         facts = [self.arguments(values), values["learning_rate"]]
         return json.dumps(facts, sort_keys=True)
+
+    def built_values(self, values: Values) -> dict[str, Value]:
+        """What the model of a configuration has, of what was asked for.
+
+        A value that its model does not tell from another one is the first that
+        makes this model; a name that it does not read is left out.
+
+        Args:
+            values: by the names of the space.
+        """
+        key, found, unread = self.key(values), dict(values), set()
+        for name, options in self._whole_space.items():
+            same = [
+                value
+                for value in options
+                if self.key({**found, name: value}) == key
+            ]
+            found[name] = same[0]
+            if len(same) == len(options):
+                unread.add(name)
+        return {
+            name: value for name, value in found.items() if name not in unread
+        }
+
+    def whole_values(self, values: Values) -> dict[str, Value]:
+        """`built_values` with any value for the names that are not read."""
+        return {name: found[0] for name, found in self.space.items()} | values
 
     def build_model(self, values: Values) -> keras.Model:
         """The model of a configuration, not compiled."""
