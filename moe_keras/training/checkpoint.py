@@ -19,7 +19,6 @@ from moe_keras.storage import (
     DamagedFile,
     pack_arrays,
     read_arrays,
-    remove_drafts,
     write_file,
 )
 
@@ -123,6 +122,7 @@ def remove_checkpoints(folder: Path) -> None:
         remove_checkpoints(stage)
     for path in find_checkpoints(folder):
         path.unlink(missing_ok=True)
-    remove_drafts(folder)
+    for path in folder.glob(f".{PREFIX}*.part"):
+        path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
