@@ -66,7 +66,9 @@ def test_killed_in_each_step(tmp_path):
         killed = run("write", part, count, "table", table, out)
         assert killed == -signal.SIGKILL, part
         # Before the request is written down, there is only a folder.
-        begun = "is not done, and the model" if part != KILLS[0][0] else "nor a"
+        begun = (
+            "is not done, and the model" if part != KILLS[0][0] else "neither a"
+        )
         with pytest.raises(ValueError, match=begun):
             load_trained(out)
     assert run("never", "", 0, "table", table, out) == 0
