@@ -4,6 +4,9 @@ import os
 
 # Before any backend is imported, or it is too late.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a processor; OpenMP's threads would spin on each other's.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import pytest

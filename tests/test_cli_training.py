@@ -222,7 +222,8 @@ def test_a_table_instead_of_a_recipe(option, monkeypatch, tmp_path):
         *("train", "--csv", file, "--target", "risk", option, "bad"),
         *("--drop", "id", "--drop", "date", "--folds", 3, "--out", tmp_path),
     )
-    assert asked == [((file, "risk", "bad", tmp_path, ["id", "date"], 3), {})]
+    given = (file, "risk", "bad", tmp_path, ["id", "date"], 3)
+    assert asked == [(given, {"reading": {}})]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def scale_to_sum(weights: Any, total: Any = 1.0) -> Any:
     """
     wide = widen(weights)
     wide = ops.where(wide == 0, ops.zeros_like(wide), wide)
-    largest = ops.stop_gradient(ops.max(wide, axis=-1, keepdims=True))
+    # From 0, as there may be no rows.
+    largest = ops.max(wide, axis=-1, keepdims=True, initial=0)
+    largest = ops.stop_gradient(largest)
     nothing = largest < smallest(wide)
     parts = wide / ops.where(nothing, ops.ones_like(largest), largest)
     parts = ops.where(nothing, ops.zeros_like(parts), parts)
@@ -62,7 +64,7 @@ def scale_to_unit(vectors: Any, axis: int) -> Any:
         vectors: float, of any shape, finite.
         axis: int.
     """
-    largest = ops.max(ops.abs(vectors), axis=axis, keepdims=True)
+    largest = ops.max(ops.abs(vectors), axis=axis, keepdims=True, initial=0)
     largest = ops.maximum(ops.stop_gradient(largest), SHORTEST)
     parts = vectors / largest
     squares = ops.sum(ops.square(parts), axis=axis, keepdims=True)

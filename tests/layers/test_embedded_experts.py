@@ -143,7 +143,7 @@ def test_cost_is_that_of_the_inner_banks_at_the_cut_length():
     [
         (([], 9, 4), "`experts` must be one or more banks"),
         ((3, 9, 4), "`experts` must be one or more banks, such as SequenceConv"
-         "Expert. Received: experts=3"),
+         "Expert(32, num_experts=4); "),
         ((DenseExpert(3, name="d"), 9, 4), "`experts` must be banks that read "
          "whole sequences. Received: experts=['d']"),
         ((SequenceConvExpert(3), 1, 4), "`vocabulary_size` must be an integer "

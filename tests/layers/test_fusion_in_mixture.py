@@ -126,17 +126,18 @@ def test_a_broken_expert_does_not_reach_a_saved_model(tmp_path):
 
     inputs = keras.Input((5,), name="x")
     moe = MixtureOfExperts(
-        DenseExpert(4, 3, activation="tanh"),
+        DenseExpert(4, 3, activation="linear"),
         GatingLayer(3, top_k=2, kernel_initializer="glorot_normal"),
         WeightedFusion(drop_non_finite=True),
         name="moe",
     )
     model = keras.Model(inputs, moe(inputs))
     randomize(model)
-    bias = numpy_of(moe.experts[0]._biases[0]).copy()
-    bias[1] = np.nan
-    moe.experts[0]._biases[0].assign(bias)
-    x = draw(20, 5)
+    # Weights must be finite; what this expert makes of inputs above 2 is not.
+    kernel = numpy_of(moe.experts[0]._kernels[0]).copy()
+    kernel[1] = 3e38
+    moe.experts[0]._kernels[0].assign(kernel)
+    x = np.abs(draw(20, 5)) + 2
     for dispatch in ("dense", "sorted"):
         path = tmp_path / dispatch
         export_saved_model(model, path, dispatch=dispatch)
@@ -145,9 +146,11 @@ def test_a_broken_expert_does_not_reach_a_saved_model(tmp_path):
         gates = numpy_of(result["gates"])
         assert np.any(gates[:, 1] > 0)
         functions = functions_of(moe.experts[0])
-        outputs = np.stack(
-            [np.stack([function(row) for function in functions]) for row in x]
-        )
+        with np.errstate(over="ignore"):
+            outputs = np.stack(
+                [np.stack([one(row) for one in functions]) for row in x]
+            )
+        assert not np.isfinite(outputs[gates[:, 1] > 0, 1]).any()
         outputs[gates == 0] = 0
         expected = expected_of(moe.fusion, outputs, gates)
         assert_close(result["outputs"], expected)
