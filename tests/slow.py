@@ -6,8 +6,35 @@ to be slow.
 """
 
 SLOW = {
+    "tests/test_demo.py",
+    "tests/training/test_stages.py::test_only_what_is_named_changes[shared]",
+    "tests/training/test_stages.py"
+    "::test_sparse_mixtures_one_stage_after_the_other",
+    "tests/training/test_stages.py::test_weights_of_experts_and_rows[experts]",
+    "tests/training/test_stages.py::test_weights_of_experts_and_rows[averaged]",
+    "tests/training/test_stages_fit.py::test_the_history_is_one",
+    "tests/training/test_recipe_stages.py::test_two_stages_of_one_name",
+    "tests/training/test_risk.py::test_networks_beside_trees_are_fitted",
+    "tests/training/test_zoo_recipes.py::test_recipe[risk/taiwan_default]",
+    "tests/training/test_gate_fit.py::test_texts_of_different_lengths",
+    "tests/runner/test_outside_tables.py"
+    "::test_it_learns_and_gives_probabilities[random_forest]",
+    "tests/search/test_tune.py::test_one_real_trial",
+    "tests/search/test_select_experts.py"
+    "::test_every_method_keeps_to_the_budget_and_tells_the_truth[random]",
+    "tests/search/test_select_experts.py"
+    "::test_every_method_keeps_to_the_budget_and_tells_the_truth[backward]",
+    "tests/search/test_select_experts.py"
+    "::test_every_method_keeps_to_the_budget_and_tells_the_truth[genetic]",
+    "tests/test_rules.py"
+    "::test_rule_09_every_argument_changes_something[AttentionExpert]",
+    "tests/test_rules.py"
+    "::test_rule_09_every_argument_changes_something[RecurrentExpert]",
+    "tests/zoo/test_risk.py"
+    "::test_monotone_columns_are_monotone_in_the_result[linear]",
+    "tests/zoo/test_sentiment_fit.py::test_it_learns_by_fit",
     "tests/cards/test_cards.py::test_each_reading_of_the_test_split_is_counted",
-    "tests/cards/test_folds.py::test_the_card",
+    "tests/cards/test_folds.py",
     "tests/cards/test_table_run.py::test_the_folder_holds_all",
     "tests/cards/test_table_run.py"
     "::test_the_saved_model_is_the_model_of_all_rows",
