@@ -6,6 +6,46 @@ to be slow.
 """
 
 SLOW = {
+    "tests/training/test_recipe_stages.py",
+    "tests/training/test_resumable.py::test_interrupted_again_and_again",
+    "tests/cards/test_cards.py"
+    "::test_the_best_seed_on_the_validation_split_is_shipped",
+    "tests/cards/test_zoo.py"
+    "::test_the_card_is_that_of_the_results[taiwan_default]",
+    "tests/search/test_search_bar.py"
+    "::test_the_lowest_loss_is_of_what_fits[exhaustive]",
+    "tests/search/test_search_bar.py"
+    "::test_the_lowest_loss_is_of_what_fits[random]",
+    "tests/search/test_search_bar.py"
+    "::test_the_lowest_loss_is_of_what_fits[backward]",
+    "tests/estimators/test_moe_classifier.py::test_labels_of_any_type[list]",
+    "tests/estimators/test_moe_classifier.py"
+    "::test_labels_of_any_type[category]",
+    "tests/estimators/test_moe_classifier.py::test_labels_of_any_type[objects]",
+    "tests/search/test_evaluation.py::test_every_cached_gate[late]",
+    "tests/search/test_evaluation.py::test_every_cached_gate[sigmoid]",
+    "tests/search/test_evaluation.py::test_every_cached_gate[temperature]",
+    "tests/zoo/test_twins.py"
+    "::test_a_twin_of_one_inner_expert_keeps_the_table[parameters-gru]",
+    "tests/zoo/test_twins.py"
+    "::test_a_twin_of_one_inner_expert_keeps_the_table[parameters-0]",
+    "tests/zoo/test_twins.py"
+    "::test_a_twin_of_one_inner_expert_keeps_the_table[parameters-conv]",
+    "tests/zoo/test_twins.py"
+    "::test_a_twin_of_one_inner_expert_keeps_the_table[active-gru]",
+    "tests/search/test_costs.py::test_parameters[block]",
+    "tests/search/test_costs.py::test_parameters[choice]",
+    "tests/search/test_costs.py::test_parameters[transformer]",
+    "tests/search/test_costs.py::test_parameters[sparse_banks]",
+    "tests/search/test_costs.py::test_parameters[shared]",
+    "tests/search/test_costs.py::test_parameters[sparse_block]",
+    "tests/search/test_costs.py::test_multiply_adds[block]",
+    "tests/search/test_costs.py::test_multiply_adds[dense]",
+    "tests/search/test_costs.py::test_multiply_adds[cosine]",
+    "tests/search/test_costs.py::test_multiply_adds[attention_fusion]",
+    "tests/search/test_costs.py::test_multiply_adds[images]",
+    "tests/training/test_stages_fit.py"
+    "::test_patience_restores_the_best_epoch[stage1]",
     "tests/test_demo.py",
     "tests/training/test_stages.py::test_only_what_is_named_changes[shared]",
     "tests/training/test_stages.py"
@@ -13,7 +53,6 @@ SLOW = {
     "tests/training/test_stages.py::test_weights_of_experts_and_rows[experts]",
     "tests/training/test_stages.py::test_weights_of_experts_and_rows[averaged]",
     "tests/training/test_stages_fit.py::test_the_history_is_one",
-    "tests/training/test_recipe_stages.py::test_two_stages_of_one_name",
     "tests/training/test_risk.py::test_networks_beside_trees_are_fitted",
     "tests/training/test_zoo_recipes.py::test_recipe[risk/taiwan_default]",
     "tests/training/test_gate_fit.py::test_texts_of_different_lengths",
@@ -146,6 +185,12 @@ SLOW = {
 
 # Those that JAX compiles anew for every shape.
 SLOW_ON_JAX = {
+    "tests/layers/test_experts_in_service.py",
+    "tests/training/test_finite.py",
+    "tests/training/test_loss_parts.py"
+    "::test_the_loss_without_its_parts_is_that_of_evaluate",
+    "tests/training/test_loss_parts.py"
+    "::test_each_epoch_has_means_of_its_own_and_validation_none",
     "tests/layers/test_contract.py::test_contract[multi_gate]",
     "tests/layers/test_dispatches.py::test_all_dispatches_equal_dense",
     "tests/layers/test_dispatches.py"
