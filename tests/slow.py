@@ -6,6 +6,17 @@ to be slow.
 """
 
 SLOW = {
+    "tests/runner/test_outside_tables.py",
+    "tests/training/test_stages_held_out.py",
+    "tests/search/test_select_experts.py"
+    "::test_every_method_keeps_to_the_budget_and_tells_the_truth[exhaustive]",
+    "tests/search/test_select_experts.py::test_exhaustive_is_brute_force[soft]",
+    "tests/layers/test_dispatches.py::test_static_dispatches_compile[gather]",
+    "tests/estimators/test_moe_classifier.py::test_it_is_fit_risk_moe",
+    "tests/zoo/test_risk.py"
+    "::test_rows_that_lack_something_can_be_learned_from[None]",
+    "tests/zoo/test_sentiment.py"
+    "::test_gates_are_collected_in_the_order_of_the_texts",
     "tests/training/test_recipe_stages.py",
     "tests/training/test_resumable.py::test_interrupted_again_and_again",
     "tests/cards/test_cards.py"
@@ -56,8 +67,6 @@ SLOW = {
     "tests/training/test_risk.py::test_networks_beside_trees_are_fitted",
     "tests/training/test_zoo_recipes.py::test_recipe[risk/taiwan_default]",
     "tests/training/test_gate_fit.py::test_texts_of_different_lengths",
-    "tests/runner/test_outside_tables.py"
-    "::test_it_learns_and_gives_probabilities[random_forest]",
     "tests/search/test_tune.py::test_one_real_trial",
     "tests/search/test_select_experts.py"
     "::test_every_method_keeps_to_the_budget_and_tells_the_truth[random]",
