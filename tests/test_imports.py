@@ -16,7 +16,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Low to high. Folders of one rank do not import each other.
 RANKS = [
     {"errors", "quiet", "saved_names", "still_busy", "_version"},
-    {"storage"},
+    {"asking", "storage"},
     {"one_writer"},
     {"ops.kernels"},
     {"ops"},

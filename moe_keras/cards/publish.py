@@ -85,11 +85,12 @@ def publish_compared(
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     command: str | None = None,
+    served: Path | None = None,
 ) -> tuple[dict[str, Any], Comparison]:
     """`publish_recipe`, and the comparison on the test split that it made.
 
     With a command, the card is that of what this command has made, not of a
-    preset of the zoo.
+    preset of the zoo; `served` is the SavedModel that it made, to be timed.
     """
     folder = Path(folder)
     runs = Path(out or Path("runs", recipe.name))
@@ -142,7 +143,7 @@ def publish_compared(
             for name, values in shown._asdict().items()
         },
         "routing": routing_of(shipped, data.test, len(data.classes)),
-        **served_speed(shipped, data.test),
+        **served_speed(shipped, data.test, served),
         "groups": _groups(recipe, test),
         "words": _words_of(shipped),
     }

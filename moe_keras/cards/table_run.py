@@ -128,17 +128,19 @@ def _train(
         (folder / MODEL).unlink(missing_ok=True)
     for fold in recipe.seeds:
         train_recipe(recipe, fold, runs, console=console)
-    with still_busy(
-        console, f"{folder}: comparing with other models takes minutes"
-    ):
-        _, comparison = publish_compared(recipe, folder, runs, command=command)
     console.print(f"{folder}: training on all rows")
     whole = recipe.model_copy(update={"folds": None})
     trained = train_recipe(whole, 0, all_rows, console=console)
-    model = trained.load()
+    served = folder / "saved_model"
     exporting = still_busy(console, f"{folder}: exporting the model")
-    with exporting, new_folder(folder / "saved_model") as draft:
-        export_saved_model(model, draft)
+    with exporting, new_folder(served) as draft:
+        export_saved_model(trained.load(), draft)
+    with still_busy(
+        console, f"{folder}: comparing with other models takes minutes"
+    ):
+        _, comparison = publish_compared(
+            recipe, folder, runs, command=command, served=served
+        )
     # The last to be written: where it is, all of the folder is done.
     write_file(folder / MODEL, (trained.folder / MODEL).read_bytes())
     return TableRun(folder, recipe, comparison)

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from moe_keras.asking import ask_batch, asks_few, rows_of
 from moe_keras.data.lengths import text_lengths
 from moe_keras.layers import record_gates
-from moe_keras.quiet import without_log
 
 
 class GatedModel(keras.Model):
@@ -53,20 +53,10 @@ class GatedModel(keras.Model):
         order = np.arange(rows)
         if lengths is not None:
             order = np.argsort(lengths, kind="stable")
+        few = asks_few(rows, batch_size)
         for start in range(0, rows, batch_size):
             place = slice(start, start + batch_size)
             # A slice where it will do, since that is no copy.
             cut = place if lengths is None else order[place]
-            batch = keras.tree.map_structure(
-                lambda array, cut=cut: _tensor(array[cut]), inputs
-            )
-            # The last batch is smaller than the others, texts are longer.
-            with without_log("tensorflow", "triggered tf.function retracing"):
-                outputs, gates = self.predict_on_batch(batch)
+            outputs, gates = ask_batch(self, rows_of(inputs, cut), few)
             yield order[place], outputs, gates
-
-
-def _tensor(array: Any) -> Any:
-    if isinstance(array, np.ndarray) and array.dtype == object:
-        return keras.ops.convert_to_tensor(array, dtype="string")
-    return array

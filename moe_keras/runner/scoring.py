@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from moe_keras.asking import ask
 from moe_keras.data import Split
 from moe_keras.data.lengths import in_order_of_length
 from moe_keras.errors import require
 from moe_keras.insight import GatedModel, classification_scores, risk_scores
 from moe_keras.layers import Gate
 from moe_keras.ops.cost import count_multiply_adds
-from moe_keras.quiet import without_log
 from moe_keras.training import Recipe
 
 BATCH_SIZE = 256
@@ -58,12 +58,9 @@ def predict(model: keras.Model, split: Split, classes: int) -> np.ndarray:
         ValueError: when the model does not fit the data, or has diverged.
     """
     _check_fit(model, split, classes)
-    # TensorFlow takes the functions of several models for one that changes.
-    with without_log("tensorflow", "triggered tf.function retracing"):
-        predicted = in_order_of_length(
-            lambda rows: model.predict(rows, batch_size=BATCH_SIZE, verbose=0),
-            split.inputs,
-        )
+    predicted = in_order_of_length(
+        lambda rows: ask(model, rows, BATCH_SIZE), split.inputs
+    )
     require(
         np.isfinite(predicted).all(),
         "score",

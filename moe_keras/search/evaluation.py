@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from moe_keras.asking import ask
 from moe_keras.layers import GatingLayer, MixtureOfExperts, UniformGating
 from moe_keras.layers.fusion_layer import Fusion
 from moe_keras.lifecycle import keep_experts
 from moe_keras.ops.gating import choose_gates
-from moe_keras.quiet import without_log
 from moe_keras.search.log_loss import Data, log_loss
 from moe_keras.search.routers import SmallerRouters
 from moe_keras.search.split_graph import Parts, split_graph
@@ -62,9 +62,7 @@ def evaluation_of(
 
     def evaluate(subsets: Sequence[Subset]) -> list[float]:
         models = (keep_experts(graph, kept, holder) for kept in subsets)
-        return [
-            score(_predict(model, data.inputs, batch_size)) for model in models
-        ]
+        return [score(ask(model, data.inputs, batch_size)) for model in models]
 
     return evaluate
 
@@ -76,12 +74,6 @@ def _can_be_cached(holder: Any) -> bool:
         and isinstance(holder.fusion, Fusion)
         and holder.dispatch != "capacity"
     )
-
-
-def _predict(model: keras.Model, inputs: Any, batch_size: int) -> Any:
-    # TensorFlow takes the functions of several models for one that changes.
-    with without_log("tensorflow", "triggered tf.function retracing"):
-        return model.predict(inputs, batch_size=batch_size, verbose=0)
 
 
 class CachedExperts:
@@ -107,7 +99,7 @@ class CachedExperts:
         self._router = mixture.gate.find_router()
         self._score = score
         self._back = parts.back
-        found = _predict(parts.front, inputs, batch_size)
+        found = ask(parts.front, inputs, batch_size)
         sides = sorted(
             (name for name in found if name.startswith("side_")),
             key=lambda name: int(name[5:]),

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from moe_keras.asking import ask
 from moe_keras.errors import require
 from moe_keras.search.log_loss import Data, log_loss
 from moe_keras.search.selection import Selection
@@ -55,6 +56,6 @@ def fine_tune(
     )
     model.compile("adam", kind(from_logits=from_logits))
     fit_stages(model, data, stages, batch_size=batch_size, seed=seed, verbose=0)
-    outputs = model.predict(rows.inputs, batch_size=batch_size, verbose=0)
+    outputs = ask(model, rows.inputs, batch_size)
     loss = log_loss(outputs, rows, from_logits, "select_experts")
     return replace(found, tuned_loss=loss)

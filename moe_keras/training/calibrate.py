@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from moe_keras.asking import ask
 from moe_keras.errors import require
 from moe_keras.layers import IsotonicScaling, TemperatureScaling
 from moe_keras.training.graph import calls_of, graph_of
@@ -228,7 +229,7 @@ def _collect(
     """Logits `(N, C)`, labels `(N,)` and weights `(N,)`, in float64."""
     data = getattr(data, "arrays", data)
     if isinstance(data, tuple):
-        logits = logits_of.predict(data[0], batch_size=batch_size, verbose=0)
+        logits = ask(logits_of, data[0], batch_size)
         parts = [(logits, *data[1:])]
     else:
         parts = [

@@ -69,6 +69,19 @@ def loss_and_metrics(
     return loss, [accuracy, log_loss]
 
 
+def make_slots(model: keras.Model) -> None:
+    """Make the optimizer's variables, before `fit` traces its first step.
+
+    Keras makes them inside the first trace; TensorFlow then throws that trace
+    away, and takes as long for another.
+
+    Args:
+        model: `keras.Model`, compiled, with what it is to train.
+    """
+    if model.trainable_variables:
+        model.optimizer.build(model.trainable_variables)
+
+
 def compile_for_use(model: keras.Model) -> None:
     """Compile a trained classifier anew, with nothing but Keras' own parts.
 

@@ -1,8 +1,8 @@
 """A model that also returns what each of its experts says.
 
 The losses of single experts need labels, the experts' outputs and the gates,
-but a mixture shows its fused result alone. The view is a second graph over the
-same layers in which the mixture shows them all, in one pass.
+but a mixture shows its fused result alone. The view runs the same layers, and
+has the mixture show them all, in one pass.
 """
 
 from typing import Any
@@ -13,9 +13,8 @@ from keras import ops
 from moe_keras.errors import require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.layers.gates_record import record_outputs
-from moe_keras.ops.model_inputs import copy_inputs
 from moe_keras.ops.scaling import widen
-from moe_keras.training.graph import find_layer, graph_of
+from moe_keras.training.graph import calls_of, find_layer, graph_of
 
 OWNER = "with_expert_outputs"
 
@@ -57,77 +56,34 @@ def with_expert_outputs(
     graph = graph_of(model, OWNER)
     watched = find_layer(graph, (MixtureOfExperts,), mixture, OWNER)
     _check_activations(watched, from_logits)
-    seen: list[tuple[Any, Any]] = []
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer is not watched:
-            return layer(*args, **kwargs)
-        outputs, *others = _Watched(watched, from_logits)(*args, **kwargs)
-        seen.append(tuple(others))
-        return outputs
-
-    copy = keras.models.clone_model(
-        graph,
-        copy_inputs(graph),
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
-    ((logits, gates),) = seen
-    _check_shapes(copy.output, logits, gates)
-    return keras.Model(
-        copy.input,
-        {
-            "probabilities": copy.output,
-            "expert_logits": logits,
-            "gates": gates,
-        },
-        name=f"{model.name}_experts",
-    )
+    _check_shapes(graph, watched)
+    return _ExpertView(graph, watched, from_logits)
 
 
-class _Watched(keras.layers.Layer):
-    """A mixture that returns `[fused, expert logits, gates]`."""
+class _ExpertView(keras.Model):
+    """A model that returns its output, expert logits and gates."""
 
-    def __init__(self, mixture: MixtureOfExperts, from_logits: bool):
-        super().__init__(
-            autocast=False,
-            dtype=mixture.dtype_policy,
-            name=f"{mixture.name}_watched",
-        )
+    def __init__(
+        self, graph: keras.Model, mixture: MixtureOfExperts, from_logits: bool
+    ):
+        super().__init__(name=f"{graph.name}_experts")
+        self.graph = graph
         self.mixture = mixture
         self.from_logits = from_logits
-        self.supports_masking = True
-        self.supports_jit = mixture.supports_jit
         self.built = True
 
-    def call(
-        self,
-        inputs: Any,
-        mask: Any = None,
-        expert_mask: Any = None,
-        training: bool | None = None,
-    ) -> list[Any]:
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         with record_outputs(self.mixture) as record:
-            fused = self.mixture(
-                inputs, mask=mask, expert_mask=expert_mask, training=training
-            )
-        require(
-            len(fused.shape) == 2 and len(record.outputs.shape) == 3,
-            OWNER,
-            "the mixture must have gates (B, E), and experts that return "
-            "vectors.",
-            mixture=self.mixture.name,
-            output_shape=tuple(fused.shape),
-        )
+            output = self.graph(inputs, training=training)
         logits = widen(record.outputs)
         if not self.from_logits:
             tiny = keras.backend.epsilon()
             logits = ops.log(ops.maximum(logits, tiny))
-        return [fused, logits, record.gates]
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> list[Any]:
-        """None of the three has positions."""
-        return [None, None, None]
+        return {
+            "probabilities": output,
+            "expert_logits": logits,
+            "gates": record.gates,
+        }
 
 
 def _check_activations(mixture: MixtureOfExperts, from_logits: bool) -> None:
@@ -142,15 +98,31 @@ def _check_activations(mixture: MixtureOfExperts, from_logits: bool) -> None:
         )
 
 
-def _check_shapes(output: Any, logits: Any, gates: Any) -> None:
+def _check_shapes(graph: keras.Model, mixture: MixtureOfExperts) -> None:
     """Refuse experts that speak of something else than the model's classes."""
-    shape = getattr(output, "shape", None)
+    (node,) = (
+        node
+        for node in calls_of(graph, MixtureOfExperts)
+        if node.operation is mixture
+    )
+    rows, fused = node.input_tensors[0], node.outputs[0]
+    (*_, bank) = mixture.experts
+    said = bank.compute_output_shape(rows.shape)[2:]
+    expert_shape = (None, mixture.num_experts, *said)
+    require(
+        len(fused.shape) == 2 and len(expert_shape) == 3,
+        OWNER,
+        "the mixture must have gates (B, E), and experts that return vectors.",
+        mixture=mixture.name,
+        output_shape=tuple(fused.shape),
+    )
+    shape = getattr(graph.output, "shape", None)
     require(
         shape is not None
         and len(shape) == 2
-        and shape[-1] == logits.shape[-1] > 1,
+        and shape[-1] == expert_shape[-1] > 1,
         OWNER,
         "the experts must return a value for each class of the model's output.",
         output_shape=shape,
-        expert_shape=tuple(logits.shape),
+        expert_shape=expert_shape,
     )

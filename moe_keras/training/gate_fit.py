@@ -13,14 +13,16 @@ import keras
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
+from moe_keras.asking import ask
 from moe_keras.errors import is_count, require
 from moe_keras.layers import MixtureOfExperts
-from moe_keras.quiet import without_log
+from moe_keras.training.compiling import make_slots
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.finite import FiniteWeights
 from moe_keras.training.freezing import Freezer
 from moe_keras.training.generators import held_generators
 from moe_keras.training.graph import calls_of, graph_of
+from moe_keras.training.input_pipeline import InputPipeline, drawn_seed
 
 OWNER = "fit_gate"
 # What has kept the logits of a part, or computes them now.
@@ -42,10 +44,7 @@ def predict_experts(
         float `(N, E, C)`, logits.
     """
     view = with_expert_outputs(model)
-    # TensorFlow takes the functions of several models for one that changes.
-    with without_log("tensorflow", "triggered tf.function retracing"):
-        found = view.predict(inputs, batch_size=batch_size, verbose=0)
-    return np.asarray(found["expert_logits"])
+    return np.asarray(ask(view, inputs, batch_size)["expert_logits"])
 
 
 def predict_out_of_fold(
@@ -90,7 +89,7 @@ def predict_out_of_fold(
     pieces, order = [], []
     for number, (learn, rest) in enumerate(parts.split(labels, labels)):
 
-        def ask(
+        def say(
             number: int = number,
             learn: np.ndarray = learn,
             rest: np.ndarray = rest,
@@ -98,7 +97,7 @@ def predict_out_of_fold(
             model = fit(_rows(inputs, learn), labels[learn], number)
             return predict_experts(model, _rows(inputs, rest))
 
-        pieces.append(kept(number, ask) if kept else ask())
+        pieces.append(kept(number, say) if kept else say())
         order.append(rest)
     found: np.ndarray = np.concatenate(pieces)[
         np.argsort(np.concatenate(order))
@@ -162,10 +161,7 @@ def fit_gate(
     )
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    with without_log("tensorflow", "triggered tf.function retracing"):
-        rows = keras.Model(graph.input, given).predict(
-            inputs, batch_size=batch_size, verbose=0
-        )
+    rows = ask(keras.Model(graph.input, given), inputs, batch_size)
     if hasattr(rows, "to_tensor"):
         # Batches of texts of different lengths; 0 is their padding.
         rows = keras.ops.convert_to_numpy(rows.to_tensor())
@@ -186,14 +182,18 @@ def fit_gate(
                 keras.optimizers.schedules.CosineDecay(learning_rate, steps)
             ),
             "sparse_categorical_crossentropy",
-            metrics=["accuracy"],
+            # An object: a name becomes variables in the first trace.
+            metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
         )
+        make_slots(trainer)
+        batches = InputPipeline(
+            (rows, logits), labels, batch_size, drawn_seed(seed)
+        )
+        data, followers = batches.for_fit(0, epochs)
         return trainer.fit(
-            [rows, logits],
-            labels,
-            batch_size=batch_size,
+            **data,
             epochs=epochs,
-            callbacks=[FiniteWeights(), *callbacks],
+            callbacks=[*followers, FiniteWeights(), *callbacks],
             verbose=verbose,
         )
 

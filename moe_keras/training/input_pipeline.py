@@ -6,6 +6,7 @@ was read before. Texts share their batch with texts of about their length: a
 batch is as long as its longest text.
 """
 
+import random
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,8 @@ from moe_keras.training.augment import Draws, augment, draw
 from moe_keras.training.finite import require_finite_pictures
 from moe_keras.training.recipe_parts import Augmentation
 
-Batch = tuple[Any, np.ndarray]
+# Inputs and labels, and weights where there are any.
+Batch = tuple[Any, ...]
 
 # Batches whose texts are put in order by length before they are shuffled.
 POOL = 100
@@ -37,6 +39,7 @@ class InputPipeline:
         seed: int >= 0.
         augmentation: for images `(N, H, W, C)`; None for none.
         by_length: whether texts share batches with texts of their length.
+        weights: float `(N, ...)`, of the rows, or None for none.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class InputPipeline:
         seed: int,
         augmentation: Augmentation | None = None,
         by_length: bool = True,
+        weights: np.ndarray | None = None,
     ):
         owner = "InputPipeline"
         require(
@@ -59,7 +63,7 @@ class InputPipeline:
         if augmentation is not None:
             _check_images(inputs, augmentation)
         require_finite_pictures(owner, inputs)
-        self.inputs, self.labels = inputs, labels
+        self.inputs, self.labels, self.weights = inputs, labels, weights
         self.batch_size, self.seed = batch_size, seed
         self.augmentation = augmentation
         self._lengths = text_lengths(inputs) if by_length else None
@@ -72,7 +76,7 @@ class InputPipeline:
         return -(-len(self.labels) // self.batch_size)
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """Inputs and labels of one step.
+        """Inputs, labels and, where there are any, weights of one step.
 
         Args:
             epoch: int >= 0.
@@ -85,7 +89,9 @@ class InputPipeline:
         if self.augmentation is not None:
             own = {name: values[place] for name, values in draws.items()}
             inputs = augment(self.augmentation, inputs, own)
-        return inputs, self.labels[rows]
+        if self.weights is None:
+            return inputs, self.labels[rows]
+        return inputs, self.labels[rows], self.weights[rows]
 
     def _plan(self, epoch: int) -> tuple[np.ndarray, Draws]:
         """The order of an epoch's rows, and what happens to each of them."""
@@ -149,6 +155,19 @@ class InputPipeline:
             .map(load, num_parallel_calls=2, deterministic=True)
             .prefetch(AHEAD)
         )
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Rows as NumPy has them, floats in Keras' own precision, as `fit` does."""
+    found = np.asarray(values)
+    if found.dtype.kind == "f":
+        return found.astype(keras.backend.floatx(), copy=False)
+    return found
+
+
+def drawn_seed(seed: int | None) -> int:
+    """A seed for the order of rows: as given, or of `set_random_seed`."""
+    return random.randrange(2**31) if seed is None else seed
 
 
 def _by_length(

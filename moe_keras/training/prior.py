@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from moe_keras.asking import ask
 from moe_keras.errors import require
 from moe_keras.layers import PriorCorrection
 from moe_keras.layers.calibration.prior_correction import check_prior
@@ -50,7 +51,7 @@ def fit_prior(
     >>> shares = fit_prior(model, new_customers)
     """
     layer, logits_of = cut_model(model, PriorCorrection, OWNER, output)
-    logits = logits_of.predict(inputs, batch_size=batch_size, verbose=0)
+    logits = ask(logits_of, inputs, batch_size)
     logits = np.asarray(logits).reshape(-1, len(layer.train_prior))
     found = estimate_prior(logits, layer.train_prior)
     layer.set_prior(found)

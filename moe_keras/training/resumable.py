@@ -9,6 +9,7 @@ import keras
 
 from moe_keras.training.best_weights import BestWeights
 from moe_keras.training.checkpoint import remove_checkpoints
+from moe_keras.training.compiling import make_slots
 from moe_keras.training.finite import (
     FiniteWeights,
     require_finite_pictures,
@@ -103,6 +104,7 @@ def fit_resumable(
         log.restarts.append(first)
     if not finished:
         data, followers = batches.for_fit(first, epochs)
+        make_slots(model)
         model.fit(
             **data,
             validation_data=validation,

@@ -16,6 +16,7 @@ import numpy as np
 from moe_keras.errors import require, require_counts
 from moe_keras.layers import PriorCorrection
 from moe_keras.schema import RiskSchema
+from moe_keras.training.banks_alone import BankTrainer
 from moe_keras.training.calibrate import best_temperature
 from moe_keras.training.forest_fit import fit_forests
 from moe_keras.training.gate_fit import (
@@ -24,8 +25,7 @@ from moe_keras.training.gate_fit import (
     predict_out_of_fold,
 )
 from moe_keras.training.generators import held_generators
-from moe_keras.training.stage import Stage
-from moe_keras.training.stages import StagesHistory, fit_stages
+from moe_keras.training.stages import StagesHistory
 from moe_keras.zoo import build_risk_moe
 from moe_keras.zoo.kinds import Experts
 from moe_keras.zoo.risk.builder import DEFAULT_EXPERTS, read_rows
@@ -146,6 +146,9 @@ def fit_risk_moe(
     )
 
     history = StagesHistory()
+    trainer = BankTrainer(
+        plan.epochs, plan.batch_size, plan.learning_rate, plan.weight_decay
+    )
 
     def fit(part: Any, own: np.ndarray, fold: int) -> keras.Model:
         note(
@@ -154,7 +157,9 @@ def fit_risk_moe(
             else f"the experts, fold {fold + 1} of {plan.folds}"
         )
         keras.utils.set_random_seed(seed + fold + 1)
-        model, found = _fit_experts(schema, part, own, plan, num_classes, seed)
+        model, found = _fit_experts(
+            schema, part, own, plan, num_classes, seed, trainer
+        )
         if found is not None and fold < 0:
             history.join("experts", found)
         return model
@@ -201,6 +206,7 @@ def _fit_experts(
     plan: RiskPlan,
     num_classes: int,
     seed: int,
+    trainer: BankTrainer,
 ) -> tuple[keras.Model, keras.callbacks.History | None]:
     """A model with all experts fitted, each alone; of networks, how it went."""
 
@@ -217,29 +223,10 @@ def _fit_experts(
     # Without the trees, which would say the same at each step; and so without
     # the gate, which counts them.
     networks = build((), gate="uniform", top_k=None) if forests else model
-    steps = plan.epochs * -(-len(labels) // plan.batch_size)
-    networks.compile("adam", "sparse_categorical_crossentropy")
-    history = fit_stages(
-        networks,
-        (table, labels),
-        [
-            Stage(
-                name="experts",
-                train="experts",
-                loss="experts",
-                epochs=plan.epochs,
-                learning_rate=plan.learning_rate,
-            )
-        ],
-        batch_size=plan.batch_size,
-        optimizer=lambda rate: keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(rate, steps),
-            weight_decay=plan.weight_decay,
-        ),
-        verbose=0,
-    )
-    # Trees come last.
     trained = networks.get_layer("moe").experts
+    rows = read_rows(networks.get_layer("columns"), table)
+    history = trainer.fit(trained, rows, labels)
+    # Trees come last.
     banks = model.get_layer("moe").experts[: len(trained)]
     for bank, source in zip(banks, trained, strict=True):
         bank.set_weights(source.get_weights())

@@ -9,6 +9,7 @@ import keras
 from moe_keras.errors import is_count, require
 from moe_keras.layers import MixtureOfExperts
 from moe_keras.training.best_weights import BestWeights
+from moe_keras.training.compiling import make_slots
 from moe_keras.training.dense_gates import dense_gates
 from moe_keras.training.expert_view import with_expert_outputs
 from moe_keras.training.finite import (
@@ -17,6 +18,11 @@ from moe_keras.training.finite import (
 )
 from moe_keras.training.freezing import Freezer
 from moe_keras.training.generators import held_generators
+from moe_keras.training.input_pipeline import (
+    InputPipeline,
+    as_array,
+    drawn_seed,
+)
 from moe_keras.training.recipe_parts import Monitor
 from moe_keras.training.routing_log import RoutingLog
 from moe_keras.training.stage import DEFAULT_STAGES, Stage
@@ -101,7 +107,9 @@ def fit_stages(
             new one.
         callbacks: of Keras, for every stage. Their `model` is the model itself
             where the loss is its own, and a view of it where it is of experts.
-        seed: int >= 0 for `keras.utils.set_random_seed`, or None.
+        seed: int >= 0 for `keras.utils.set_random_seed`, or None. Arrays are
+            shuffled anew for each epoch; Keras' own `fit`, after such a seed,
+            has the same batches in every epoch on TensorFlow.
         verbose: as of `fit`.
         mixture: whose experts are asked; see `with_expert_outputs`.
         from_logits: whether experts return logits; the same.
@@ -123,15 +131,10 @@ def fit_stages(
     if seed is not None:
         keras.utils.set_random_seed(seed)
     held_out = getattr(validation_data, "arrays", validation_data)
-    given = {
-        "train": {
-            **_fit_arguments(data, batch_size),
-            "validation_data": held_out,
-        }
-    }
+    given = {"train": _source(data, batch_size, seed)}
     if any(stage.data == "validation" for stage in stages):
-        given["validation"] = _fit_arguments(
-            held_out, batch_size if isinstance(held_out, tuple) else None
+        given["validation"] = _source(
+            held_out, batch_size if isinstance(held_out, tuple) else None, seed
         )
     asked = any(stage.asks_experts for stage in stages)
     view = with_expert_outputs(model, mixture, from_logits) if asked else None
@@ -149,8 +152,10 @@ def fit_stages(
                 if stage.asks_experts:
                     trainer = StageModel(model, view, stage)
                 _compile(trainer, settings, stage, optimizer)
-                arguments = {**given[stage.data], "verbose": verbose}
-                _run(trainer, stage, joined, arguments, callbacks)
+                own = {"verbose": verbose}
+                if stage.data == "train":
+                    own["validation_data"] = held_out
+                _run(trainer, stage, joined, given[stage.data], own, callbacks)
     finally:
         if settings:
             model.compile(**settings)
@@ -167,7 +172,8 @@ def _run(
     trainer: keras.Model,
     stage: Stage,
     joined: StagesHistory,
-    given: dict[str, Any],
+    source: InputPipeline | dict[str, Any],
+    own: dict[str, Any],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """One stage: `fit`, and the weights of its best epoch."""
@@ -175,12 +181,18 @@ def _run(
     if stage.patience is not None:
         best = BestWeights(Monitor(metric="val_loss", patience=stage.patience))
     first = len(joined.epoch)
+    last = first + stage.epochs
+    given, followers = source, []
+    if isinstance(source, InputPipeline):
+        given, followers = source.for_fit(first, last)
+    make_slots(trainer)
     found = trainer.fit(
         **given,
+        **own,
         initial_epoch=first,
-        epochs=first + stage.epochs,
+        epochs=last,
         callbacks=[
-            *(FiniteWeights(), RoutingLog(), *callbacks),
+            *(*followers, FiniteWeights(), RoutingLog(), *callbacks),
             *([] if best is None else [best]),
         ],
     )
@@ -226,19 +238,28 @@ def _check(
     )
 
 
-def _fit_arguments(data: Any, batch_size: int | None) -> dict[str, Any]:
+def _source(
+    data: Any, batch_size: int | None, seed: int | None
+) -> InputPipeline | dict[str, Any]:
+    """Batches of arrays, or what `fit` is to be told of other data."""
     data = getattr(data, "arrays", data)
     if isinstance(data, tuple):
-        names = ("x", "y", "sample_weight")
         require(
             len(data) in (2, 3),
             OWNER,
             "`data` must be (x, y) or (x, y, sample_weight).",
             length=len(data),
         )
-        found = dict(zip(names, data, strict=False))
-        require_finite_pictures(OWNER, found["x"])
-        return {**found, "batch_size": batch_size}
+        require_finite_pictures(OWNER, data[0])
+        x, y, *weights = keras.tree.map_structure(as_array, data)
+        return InputPipeline(
+            x,
+            y,
+            batch_size or 32,
+            drawn_seed(seed),
+            by_length=False,
+            weights=weights[0] if weights else None,
+        )
     require(
         batch_size is None,
         OWNER,

@@ -51,8 +51,10 @@ class Steps:
         finish(folder, {"training": {}})
         return TrainedModel(folder, {}, {})
 
-    def publish(self, recipe, folder, runs, command):
+    def publish(self, recipe, folder, runs, command, served):
         self.begin("publish")
+        # What the card's latency is of.
+        assert (served / "half").is_file()
         save_preset(self.model, folder, METADATA)
         return {}, None
 
@@ -272,7 +274,7 @@ def test_a_folder_whose_name_no_preset_can_have(steps, table, tmp_path):
     assert not (tmp_path / "my runs").exists()
 
 
-STOPS = ["fold", "publish", "all rows", "export", "write"]
+STOPS = ["fold", "all rows", "export", "publish", "write"]
 
 
 def test_a_folder_that_is_not_done_has_no_model(steps, table, tmp_path):
@@ -283,7 +285,8 @@ def test_a_folder_that_is_not_done_has_no_model(steps, table, tmp_path):
             train(table, tmp_path)
         with pytest.raises(ValueError, match="is not done, and the model of"):
             load_trained(tmp_path)
-        assert not (tmp_path / "saved_model").exists() or stop == "write"
+        done = stop in ("publish", "write")
+        assert (tmp_path / "saved_model").exists() == done
     steps.stop = None
     train(table, tmp_path)
     assert load_trained(tmp_path).classes == ("bag", "coat", "dress")

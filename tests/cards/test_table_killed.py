@@ -49,12 +49,12 @@ KILLS = [
     (".run.json.", 0),
     (".recipe.yaml.", 0),
     ("/1/.opinions.npz.", 0),
+    ("all_rows/0/.model.keras.", 0),
+    (".saved_model.", 0),
     (".weights.npz.", 0),
     (".preset.json.", 0),
     (".results.json.", 0),
     (".card.md.", 0),
-    ("all_rows/0/.model.keras.", 0),
-    (".saved_model.", 0),
     ("out/.model.keras.", 0),
 ]
 

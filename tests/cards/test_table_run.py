@@ -3,6 +3,7 @@
 import io
 import json
 import shlex
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -84,14 +85,14 @@ def test_the_saved_model_is_the_model_of_all_rows(done):
 
 
 def test_what_takes_long_is_said_before(tmp_path, monkeypatch):
-    def train(recipe, *_, **__):
-        if recipe.folds is None:
-            raise InterruptedError
+    def publish(*_, **__):
+        raise InterruptedError
 
-    monkeypatch.setattr(table_run, "train_recipe", train)
+    monkeypatch.setattr(table_run, "train_recipe", MagicMock())
     monkeypatch.setattr(
-        table_run, "publish_compared", lambda *_, **__: ({}, None)
+        table_run, "export_saved_model", lambda _, folder: folder.mkdir()
     )
+    monkeypatch.setattr(table_run, "publish_compared", publish)
     make_table().to_csv(tmp_path / "a.csv", index=False)
     console = Console(width=200, record=True, file=io.StringIO())
     with pytest.raises(InterruptedError):
@@ -99,9 +100,10 @@ def test_what_takes_long_is_said_before(tmp_path, monkeypatch):
             *(tmp_path / "a.csv", "risk", "bad", tmp_path / "out"),
             console=console,
         )
-    comparing, training = console.export_text().splitlines()
-    assert "comparing with other models" in comparing
+    training, exporting, comparing = console.export_text().splitlines()
     assert "training on all rows" in training
+    assert "exporting the model" in exporting
+    assert "comparing with other models" in comparing
 
 
 @pytest.mark.parametrize(
