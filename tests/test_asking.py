@@ -31,7 +31,7 @@ def test_it_is_predict(rows):
     model = two_heads()
     given = {
         "a": draw(rows, 4).astype("float64"),
-        "b": np.arange(2 * rows).reshape(rows, 2),
+        "b": np.arange(2 * rows, dtype="int32").reshape(rows, 2),
     }
     found = ask(model, given, 8)
     traced = getattr(model, "predict_function", None) is not None
@@ -68,7 +68,7 @@ def test_texts():
 
 @pytest.mark.parametrize("few", [True, False])
 def test_a_batch(few):
-    model, rows = two_heads(), {"a": draw(5, 4), "b": np.ones((5, 2), int)}
+    model, rows = two_heads(), {"a": draw(5, 4), "b": np.ones((5, 2), "int32")}
     found = ask_batch(model, rows_of(rows, np.array([3, 1])), few)
     expected = model.predict_on_batch({k: v[[3, 1]] for k, v in rows.items()})
     np.testing.assert_allclose(found["x"], expected["x"], atol=1e-6)

@@ -23,6 +23,7 @@ from moe_keras.training.input_pipeline import InputPipeline, drawn_seed
 MOST_NUMBERS = 2**26
 # Rows that are encoded at once.
 BATCH_SIZE = 10_000
+_ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
 class BankTrainer:
@@ -31,7 +32,8 @@ class BankTrainer:
     The loss is the sum of the experts' cross-entropies, under AdamW, whose rate
     falls to 0 along a half cosine. TensorFlow takes longer to trace a training
     than a small table takes to be learned, so banks of the same form, as of the
-    folds of a table, are trained with the trace of the first.
+    folds of a table, are trained with the trace of the first. It is of the
+    first banks' variables, which then change: ask them before the next `fit`.
 
     Args:
         epochs: int > 0.
@@ -50,6 +52,7 @@ class BankTrainer:
         self.epochs, self.batch_size = epochs, batch_size
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self._learner: _Alone | None = None
+        self._form: Any = None
         # Of a whole training: no part of the trace, nor of the learner.
         self._steps = keras.Variable(1.0, trainable=False, name="steps")
 
@@ -82,8 +85,8 @@ class BankTrainer:
             tuple(_features(bank, rows) for bank in banks) if encoded else rows
         )
         batches = InputPipeline(read, labels, self.batch_size, drawn_seed(None))
-        learner = self._learner_like(given)
-        self._steps.assign(self.epochs * batches.steps)
+        steps = self.epochs * batches.steps
+        learner = self._learner_like(given, steps)
         learner.begin(given)
         data, followers = batches.for_fit(0, self.epochs)
         history = learner.fit(
@@ -95,20 +98,22 @@ class BankTrainer:
         _copy(learner, given)
         return history
 
-    def _learner_like(self, given: "_Alone") -> "_Alone":
+    def _learner_like(self, given: "_Alone", steps: int) -> "_Alone":
         """The last one, if only the numbers differ; else this one, compiled."""
-        last = self._learner
-        if last is None or last.form != given.form:
-            self._learner = last = given
+        # JAX holds on to what the number was when the step was traced.
+        form = given.form if _ON_TENSORFLOW else (given.form, steps)
+        self._steps.assign(steps)
+        if self._learner is None or self._form != form:
+            self._learner, self._form = given, form
             rate = keras.optimizers.schedules.CosineDecay(
                 self.learning_rate, self._steps
             )
-            last.compile(
+            given.compile(
                 keras.optimizers.AdamW(rate, weight_decay=self.weight_decay),
                 _summed,
             )
-            make_slots(last)
-        return last
+            make_slots(given)
+        return self._learner
 
 
 class _Alone(keras.Model):
@@ -131,7 +136,7 @@ class _Alone(keras.Model):
     def begin(self, given: "_Alone") -> None:
         """Start anew, from the variables of other banks."""
         for variable in self.optimizer.variables:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
         _copy(given, self)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
