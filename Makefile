@@ -11,7 +11,8 @@ ARGS ?=
 
 PROJECT := setup.cfg pyproject.toml
 PORTABLE_TESTS := tests/ops tests/layers tests/training tests/zoo/presets \
-	tests/backends tests/forests tests/test_losses.py tests/test_rules.py tests/test_sparse.py
+	tests/backends tests/forests tests/test_asking.py tests/test_losses.py tests/test_rules.py \
+	tests/test_sparse.py
 
 # What setup.cfg requires, and its extras `test` and $(1), without TensorFlow.
 requirements = $(PYTHON) -c "import configparser; \
@@ -40,16 +41,21 @@ quick: .venv/.stamp-test ## run those that ARGS name, on TensorFlow, in one proc
 
 test-all: .venv/.stamp-test ## run all tests, and those for JAX and PyTorch
 	.venv/bin/python -m pytest -n auto $(ARGS)
-	$(MAKE) test-backends
+	$(MAKE) test-backends OF_BACKENDS=
+
+# Without the slow ones; `make test-all` runs these too.
+OF_BACKENDS := -m "not slow"
 
 test-backends: test-jax test-torch ## run the layers' tests on JAX and on PyTorch
 
 test-jax: .venv-jax/.stamp
-	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n auto $(PORTABLE_TESTS) $(ARGS) \
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n auto $(OF_BACKENDS) \
+		$(PORTABLE_TESTS) $(ARGS) \
 		|| [ $$? -eq $(NONE_SELECTED) ]
 
 test-torch: .venv-torch/.stamp
-	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -n auto $(PORTABLE_TESTS) $(ARGS) \
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -n auto $(OF_BACKENDS) \
+		$(PORTABLE_TESTS) $(ARGS) \
 		|| [ $$? -eq $(NONE_SELECTED) ]
 
 check: .venv/.stamp-lint ## check style, format and types
