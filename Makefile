@@ -41,6 +41,7 @@ quick: .venv/.stamp-test ## run those that ARGS name, on TensorFlow, in one proc
 
 test-all: .venv/.stamp-test ## run all tests, and those for JAX and PyTorch
 	.venv/bin/python -m pytest -n auto $(ARGS)
+	.venv/bin/python -m tests.mutations
 	$(MAKE) test-backends OF_BACKENDS=
 
 # Without the slow ones; `make test-all` runs these too.
