@@ -67,10 +67,16 @@ def test_loss_and_compiled_metrics_come_first(case):
     expected = model.evaluate(*data, verbose=0)
     model.reset_metrics()
     loss, *found = model.train_on_batch(*data)
-    assert len(found) > len(expected)
+    # On JAX they show in the log of `fit` alone, through `RoutingLog`.
+    shown = keras.backend.backend() != "jax"
+    assert (
+        len(found) > len(expected) if shown else len(found) == len(expected) - 1
+    )
     np.testing.assert_allclose(
         found[: len(expected) - 1], expected[1:], rtol=1e-5
     )
+    if not shown:
+        return
     named = model.train_on_batch(*data, return_dict=True)
     # The router's losses are in training's loss alone.
     parts = named["gate_balance_loss"] + named["gate_z_loss"]
