@@ -61,9 +61,11 @@ def fitted(make_trainer, rows, labels, seed=1, **options):
 
 def test_it_is_the_stage_of_the_mixture():
     rows, labels = table(70, 0)
-    found, losses = fitted(trainer, rows, labels)
+    # On PyTorch all layers draw from one source, and a mixture more often.
+    dropout = 0.0 if keras.backend.backend() == "torch" else 0.3
+    found, losses = fitted(trainer, rows, labels, dropout=dropout)
     keras.utils.set_random_seed(1)
-    model = mixture_of(banks_of(rows))
+    model = mixture_of(banks_of(rows, dropout))
     steps = EPOCHS * 5
     history = fit_stages(
         model,
