@@ -32,7 +32,8 @@ demo: .venv/.stamp-run ## train the demo's mixture and its dense twins
 NONE_SELECTED := 5
 
 test: .venv/.stamp-test ## run the tests without the slow ones, and some on JAX
-	KERAS_BACKEND=jax .venv/bin/python -m pytest -n auto -q -m "jax and not slow" $(ARGS) \
+	KERAS_BACKEND=jax .venv/bin/python -m pytest -n auto -q \
+		-m "jax and not slow and not slow_on_jax" $(ARGS) \
 		|| [ $$? -eq $(NONE_SELECTED) ]
 	.venv/bin/python -m pytest -n auto -m "not slow" $(ARGS)
 

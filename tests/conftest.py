@@ -32,10 +32,12 @@ settings.load_profile("repeatable")
 
 def pytest_collection_modifyitems(items):
     on_jax = keras.backend.backend() == "jax"
-    slow = SLOW | SLOW_ON_JAX if on_jax else SLOW
     for item in items:
-        if names_of(item.nodeid) & slow:
+        names = names_of(item.nodeid)
+        if names & SLOW:
             item.add_marker(pytest.mark.slow)
+        if on_jax and names & SLOW_ON_JAX:
+            item.add_marker(pytest.mark.slow_on_jax)
 
 
 @pytest.fixture(autouse=True)

@@ -170,4 +170,5 @@ def test_a_full_disk_behind_the_output_is_a_sentence(monkeypatch):
     monkeypatch.setattr(moe_keras.prediction, "score_rows", fail)
     result = run("risk", "t.csv", "--json", code=2)
     text = "error: cannot write the output: No space left on device\n"
-    assert result.stderr == text
+    # A machine that is busy may have shown a bar before.
+    assert result.stderr.endswith(text)
