@@ -155,6 +155,7 @@ def fit_stages(
                 own = {"verbose": verbose}
                 if stage.data == "train":
                     own["validation_data"] = held_out
+                    own["validation_batch_size"] = batch_size
                 _run(trainer, stage, joined, given[stage.data], own, callbacks)
     finally:
         if settings:

@@ -80,6 +80,25 @@ def test_stages(seen):
     assert orders[:3] == orders[3:6] != orders[6:]
 
 
+def test_validation_has_batches_of_the_same_size(monkeypatch):
+    given, own = [], keras.Model.evaluate
+
+    def evaluate(self, *arguments, **options):
+        given.append(options["batch_size"])
+        return own(self, *arguments, **options)
+
+    monkeypatch.setattr(keras.Model, "evaluate", evaluate)
+    fit_stages(
+        model_of(),
+        data(),
+        [STAGE],
+        validation_data=data(),
+        batch_size=BATCH,
+        verbose=0,
+    )
+    assert given == [BATCH] * EPOCHS
+
+
 @only_tensorflow
 def test_the_gate(seen):
     rows, labels = data()
